@@ -1,0 +1,81 @@
+"""The answer of an attribution method: a map over the photo, with what it is a map of."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pellucid.files import written_whole
+from pellucid.structures import Placement
+
+SAVED_SIDE = 2048
+"""The longest side, in pixels, at which a map is written to a file; larger photos' maps are saved reduced."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How much each pixel had to do with an objective's value, by one method.
+
+    ``frame_map``: (h, w) or (3, h, w) float32 in the network's input frame, signed where the method is (a leading N where a
+    batch was explained). ``placement``: where that frame lies on the photo. ``target``: the objective in words.
+    ``layer``: the layer that a CAM method used, None for the others. ``value``: the objective's value at the image.
+    """
+
+    method: str
+    target: str
+    layer: str | None
+    frame_map: Tensor
+    placement: Placement
+    value: float | tuple[float, ...]
+
+    @property
+    def map(self) -> Tensor:
+        """The map in the photo's own pixels: (H, W) or (3, H, W) float32; zero where the network saw nothing."""
+        return self.placement.to_photo(self.frame_map)
+
+    def strength(self) -> Tensor:
+        """(h, w) ≥ 0 in the network's frame: how much a pixel matters, whatever its sign (the largest |value| of its channels).
+
+        What faithfulness tests rank pixels by, and what pictures show.
+        """
+        strength = self.frame_map.abs()
+        return strength.amax(dim=-3) if self.frame_map.ndim >= 3 and self.frame_map.shape[-3] == 3 else strength
+
+    def heat(self, longest_side: int | None = None, percentile: float = 99.5) -> Tensor:
+        """(H, W) in [0, 1] on the photo, reduced to ``longest_side`` if given: the strength, scaled for the eye.
+
+        The given percentile of what the network saw becomes 1, so that one extreme pixel does not leave the rest dark.
+        """
+        placement = self.placement if longest_side is None else self.placement.scaled(longest_side)
+        strength = self.strength()
+        top = torch.quantile(strength.flatten(), percentile / 100) if strength.numel() < 2**24 else strength.max()
+        if top <= 0:  # a sparse map can have a zero percentile and still hold something
+            top = strength.max()
+        scaled = strength / top if top > 0 else strength
+        return placement.to_photo(scaled.clamp(0, 1))
+
+    def save(self, directory: str | Path, stem: str | None = None) -> Path:
+        """Writes the raw map as ``DIRECTORY/STEM.npz`` and returns its path.
+
+        Arrays in the file: ``map`` (float32, photo coordinates, reduced to at most 2048 pixels a side), ``photo_size`` (H, W),
+        and ``record`` (JSON text: method, target, layer, value). Read it with ``numpy.load``.
+        """
+        name = stem or "-".join(_plain(part) for part in (self.method, self.target))
+        path = Path(directory) / f"{name}.npz"
+        record = {"method": self.method, "target": self.target, "layer": self.layer, "value": self.value}
+        with written_whole(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(
+                file,
+                map=self.placement.scaled(SAVED_SIDE).to_photo(self.frame_map).cpu().numpy(),
+                photo_size=np.array(self.placement.photo),
+                record=np.array(json.dumps(record, ensure_ascii=False)),
+            )
+        return path
+
+
+def _plain(text: str) -> str:
+    """A text as part of a file name: letters, digits, '_' and '.' only."""
+    return "".join(c if c.isalnum() or c in "_." else "_" for c in text).strip("_.")[:60] or "map"
