@@ -21,7 +21,7 @@ class Explanation:
 
     ``frame_map``: (h, w) or (3, h, w) float32 in the network's input frame, signed where the method is (a leading N where a
     batch was explained). ``placement``: where that frame lies on the photo. ``target``: the objective in words.
-    ``layer``: the layer that a CAM method used, None for the others. ``value``: the objective's value at the image.
+    ``layer``: the layer that a CAM method used, None for the others.
     """
 
     method: str
@@ -29,7 +29,6 @@ class Explanation:
     layer: str | None
     frame_map: Tensor
     placement: Placement
-    value: float | tuple[float, ...]
 
     @property
     def map(self) -> Tensor:
@@ -61,11 +60,11 @@ class Explanation:
         """Writes the raw map as ``DIRECTORY/STEM.npz`` and returns its path.
 
         Arrays in the file: ``map`` (float32, photo coordinates, reduced to at most 2048 pixels a side), ``photo_size`` (H, W),
-        and ``record`` (JSON text: method, target, layer, value). Read it with ``numpy.load``.
+        and ``record`` (JSON text: method, target, layer). Read it with ``numpy.load``.
         """
         name = stem or "-".join(_plain(part) for part in (self.method, self.target))
         path = Path(directory) / f"{name}.npz"
-        record = {"method": self.method, "target": self.target, "layer": self.layer, "value": self.value}
+        record = {"method": self.method, "target": self.target, "layer": self.layer}
         with written_whole(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(
                 file,

@@ -1,0 +1,126 @@
+"""Forward passes for objectives: run once, read many times, and gradients with respect to an input or a layer."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+
+from pellucid.errors import PellucidError
+from pellucid.explain.objectives import Objective, Pass, class_index
+from pellucid.explain.rectifiers import RectifierRule, Rule
+from pellucid.explain.subject import Subject, logits_of, untouched
+from pellucid.explain.watching import Watch, watch
+
+
+def _watched(subject: Subject, objectives: Sequence[Objective], *more: str) -> Watch | None:
+    layers = dict.fromkeys([*more, *(layer for objective in objectives for layer in objective.layers)])
+    return watch(subject.network, layers, gradients_from=more[0] if more else None) if layers else None
+
+
+def _run(subject: Subject, batch: Tensor, objectives: Sequence[Objective], seen: Watch | None) -> Pass:
+    """One pass, no deeper than the objectives need; ``seen`` must be active."""
+    predictions = None
+    if any(objective.reads_predictions for objective in objectives):
+        predictions = subject.run(batch)
+        if seen is not None:
+            seen.check_all_reached()
+    elif seen is not None:
+        seen(batch, through=subject.run)
+    return Pass(seen.activations if seen is not None else {}, predictions, batch, subject.classes)
+
+
+def _finite(objective: Objective, forward: Pass) -> Tensor:
+    values = objective(forward)
+    if not torch.isfinite(values).all():
+        raise PellucidError(
+            f"the network gives {'NaN' if values.isnan().any() else 'infinity'} for '{objective}'; check its weights and its input"
+        )
+    return values
+
+
+@torch.no_grad()
+def objective_values(
+    subject: Subject, batch: Tensor, objectives: Sequence[Objective], *, probabilities: bool = False
+) -> Tensor:
+    """(N, K) values of K objectives on a batch in the frame, without gradients.
+
+    ``probabilities``: read a class objective as the class's probability instead of its logit.
+    Raises PellucidError where the network gives NaN or infinity.
+    """
+    with untouched(subject.model):
+        seen = _watched(subject, objectives)
+        with seen or nullcontext():
+            forward = _run(subject, batch, objectives, seen)
+        columns = [_finite(as_probability(o) if probabilities else o, forward) for o in objectives]
+    return torch.stack(columns, 1)
+
+
+def as_probability(objective: Objective) -> Objective:
+    """A class logit's probability (softmax over all classes); any other objective as it is."""
+    if objective.class_name is None:
+        return objective
+    name = objective.class_name
+
+    def value(forward: Pass) -> Tensor:
+        logits = logits_of(forward.predictions)
+        return logits.softmax(1)[:, class_index(name, forward.classes, logits.shape[1])]
+
+    return Objective(f"probability of {objective}", (), True, value)
+
+
+def input_gradients(
+    subject: Subject, batch: Tensor, objectives: Sequence[Objective], *, rule: Rule | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Values (N,) and gradients (N, 3, h, w) with respect to a batch in the frame, for each objective, from one forward pass.
+
+    ``rule``: how rectifiers pass gradients on (plain backpropagation by default). Raises PellucidError where an objective does not depend on
+    the image, where the rule is not defined for the network, and where the network gives NaN or infinity.
+    """
+    with untouched(subject.model), torch.enable_grad():
+        x = batch.detach().clone().requires_grad_()
+        seen = _watched(subject, objectives)
+        mode = RectifierRule(rule) if rule is not None else None
+        with seen or nullcontext(), mode or nullcontext():
+            forward = _run(subject, x, objectives, seen)
+        if mode is not None:
+            mode.check()
+        values = [_finite(objective, forward) for objective in objectives]
+        gradients = _gradients(values, x, objectives, "the image")
+    return [v.detach() for v in values], gradients
+
+
+def layer_gradients(
+    subject: Subject, batch: Tensor, objectives: Sequence[Objective], layer: str
+) -> tuple[list[Tensor], Tensor, list[Tensor]]:
+    """Values (N,), the layer's activation, and each objective's gradient with respect to it, from one forward pass.
+
+    What runs before the layer is not recorded, parameters are frozen, and backpropagation ends at the layer: the cost
+    is a forward pass and the way back from the objective to the layer, once for each objective.
+    Raises PellucidError for an unknown layer, and where an objective does not depend on it.
+    """
+    with untouched(subject.model), torch.no_grad():
+        seen = _watched(subject, objectives, layer)
+        assert seen is not None
+        with seen:
+            # Values are read inside the pass's own grad mode, which the watch turned on at the layer.
+            forward = _run(subject, batch.detach(), objectives, seen)
+            with torch.enable_grad():
+                values = [_finite(objective, forward) for objective in objectives]
+        activation = forward.activations[layer]
+        gradients = _gradients(values, activation, objectives, f"layer '{layer}'")
+    return [v.detach() for v in values], activation.detach(), gradients
+
+
+def _gradients(values: list[Tensor], source: Tensor, objectives: Sequence[Objective], what: str) -> list[Tensor]:
+    gradients = []
+    for i, (value, objective) in enumerate(zip(values, objectives, strict=True)):
+        found = None
+        if value.requires_grad:
+            last = i == len(values) - 1
+            ones = torch.ones_like(value)
+            (found,) = torch.autograd.grad(value, source, ones, retain_graph=not last, allow_unused=True)
+        if found is None:
+            raise PellucidError(f"'{objective}' does not depend on {what}: no gradient reaches it")
+        gradients.append(found.detach())
+    return gradients
