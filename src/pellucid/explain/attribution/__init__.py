@@ -31,6 +31,7 @@ class Method:
     function: Callable[..., list[Tensor]]
     options: tuple[str, ...]
     uses_layer: bool
+    signed: bool = False
 
     @property
     def source(self) -> str:
@@ -38,26 +39,26 @@ class Method:
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
 
-def _method(title: str, function: Callable[..., list[Tensor]]) -> Method:
+def _method(title: str, function: Callable[..., list[Tensor]], *, signed: bool = False) -> Method:
     options = tuple(n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY)
-    return Method(function.__name__, title, function, tuple(o for o in options if o != "layer"), "layer" in options)
+    return Method(function.__name__, title, function, tuple(o for o in options if o != "layer"), "layer" in options, signed)
 
 
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         _method("Saliency", gradients.saliency),
-        _method("Input × gradient", gradients.input_x_gradient),
+        _method("Input × gradient", gradients.input_x_gradient, signed=True),
         _method("SmoothGrad", gradients.smooth_grad),
-        _method("Integrated gradients", gradients.integrated_gradients),
+        _method("Integrated gradients", gradients.integrated_gradients, signed=True),
         _method("Deconvnet", gradients.deconvnet),
         _method("Guided backpropagation", gradients.guided_backprop),
         _method("Grad-CAM", cam.grad_cam),
         _method("Grad-CAM++", cam.grad_cam_plus_plus),
         _method("LayerCAM", cam.layer_cam),
         _method("Guided Grad-CAM", cam.guided_grad_cam),
-        _method("Occlusion", perturbations.occlusion),
-        _method("RISE", perturbations.rise),
+        _method("Occlusion", perturbations.occlusion, signed=True),
+        _method("RISE", perturbations.rise, signed=True),
     )
 }
 """Every method by name, in the order in which panels show them."""
@@ -152,6 +153,7 @@ def explain_subject(
             layer=layer if chosen.uses_layer else None,
             frame_map=subject.plain_map(frame_map),
             placement=subject.placements[0],
+            signed=chosen.signed,
         )
         for objective, frame_map in zip(asked, maps, strict=True)
     ]

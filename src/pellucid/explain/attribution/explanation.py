@@ -19,9 +19,10 @@ SAVED_SIDE = 2048
 class Explanation:
     """How much each pixel had to do with an objective's value, by one method.
 
-    ``frame_map``: (h, w) or (3, h, w) float32 in the network's input frame, signed where the method is (a leading N where a
-    batch was explained). ``placement``: where that frame lies on the photo. ``target``: the objective in words.
-    ``layer``: the layer that a CAM method used, None for the others.
+    ``frame_map``: (h, w) or (3, h, w) float32 in the network's input frame (a leading N where a batch was explained). ``placement``: where that
+    frame lies on the photo. ``target``: the objective in words. ``layer``: the layer that a CAM method used, None for the others.
+    ``signed``: whether the map's values are shares of the objective, for (+) and against (−) it, as opposed to sensitivities, whose sign says
+    only in which direction a pixel would have to change.
     """
 
     method: str
@@ -29,6 +30,7 @@ class Explanation:
     layer: str | None
     frame_map: Tensor
     placement: Placement
+    signed: bool = False
 
     @property
     def map(self) -> Tensor:
@@ -36,20 +38,22 @@ class Explanation:
         return self.placement.to_photo(self.frame_map)
 
     def strength(self) -> Tensor:
-        """(h, w) ≥ 0 in the network's frame: how much a pixel matters, whatever its sign (the largest |value| of its channels).
+        """(h, w) in the network's frame: how much each pixel matters for the objective; what pixels are ranked by.
 
-        What faithfulness tests rank pixels by, and what pictures show.
+        Signed maps: the sum over channels, negative where a pixel speaks against the objective. Others: the largest |value| of the channels.
         """
-        strength = self.frame_map.abs()
-        return strength.amax(dim=-3) if self.frame_map.ndim >= 3 and self.frame_map.shape[-3] == 3 else strength
+        coloured = self.frame_map.ndim >= 3 and self.frame_map.shape[-3] == 3
+        if self.signed:
+            return self.frame_map.sum(dim=-3) if coloured else self.frame_map
+        return self.frame_map.abs().amax(dim=-3) if coloured else self.frame_map.abs()
 
     def heat(self, longest_side: int | None = None, percentile: float = 99.5) -> Tensor:
-        """(H, W) in [0, 1] on the photo, reduced to ``longest_side`` if given: the strength, scaled for the eye.
+        """(H, W) in [0, 1] on the photo, reduced to ``longest_side`` if given: the strength, what speaks against left out, scaled for the eye.
 
         The given percentile of what the network saw becomes 1, so that one extreme pixel does not leave the rest dark.
         """
         placement = self.placement if longest_side is None else self.placement.scaled(longest_side)
-        strength = self.strength()
+        strength = self.strength().clamp(min=0)
         top = torch.quantile(strength.flatten(), percentile / 100) if strength.numel() < 2**24 else strength.max()
         if top <= 0:  # a sparse map can have a zero percentile and still hold something
             top = strength.max()

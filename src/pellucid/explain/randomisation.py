@@ -1,0 +1,147 @@
+"""The model-parameter randomisation check: an explanation of a network must change when the network does (Adebayo et al. 2018).
+
+A map that stays as it was after the weights are replaced by noise does not show what the network learned; an edge detector,
+which never looks at the network, is the extreme case and the yardstick.
+"""
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pellucid.explain.subject import Subject
+
+
+def weighted_layers(network: nn.Module) -> list[str]:
+    """The names of the layers that hold weights of their own, from the input's side to the output's."""
+    return [name for name, module in network.named_modules() if next(module.parameters(recurse=False), None) is not None]
+
+
+def randomised(subject: Subject, *, stages: int = 4, seed: int = 0) -> Iterator[tuple[float, Subject]]:
+    """Copies of the subject with ever more of its layers randomised, from the output down: (share of the layers, subject).
+
+    The first has its topmost layer alone randomised, the last every layer. The caller's model is never touched. Weights become gaussian noise of
+    their own deviation, biases 0, normalisations are reset and take their statistics from the image, so that signals keep
+    their scale through the noise.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    other = copy.copy(subject)
+    other.model = copy.deepcopy(subject.model)
+    other.network = other.model.network if subject.network is not subject.model else other.model  # type: ignore[assignment]
+    from_top = weighted_layers(other.network)[::-1]
+    modules = dict(other.network.named_modules())
+    done = 0
+    for stage in range(stages + 1):
+        upto = max(1, round(len(from_top) * stage / stages))
+        for name in from_top[done:upto]:
+            _randomise(modules[name], generator)
+        done = max(done, upto)
+        _refit_statistics(other, [modules[name] for name in from_top[:done]])
+        yield done / len(from_top), other
+
+
+@torch.no_grad()
+def _randomise(module: nn.Module, generator: torch.Generator) -> None:
+    normalisation = _is_normalisation(module)
+    for name, parameter in module.named_parameters(recurse=False):
+        if normalisation:
+            parameter.fill_(0.0 if name == "bias" else 1.0)
+        elif name.endswith("bias"):
+            parameter.zero_()
+        else:
+            spread = float(parameter.float().std()) if parameter.numel() > 1 else float(parameter.abs().max())
+            noise = torch.randn(parameter.shape, generator=generator) * (spread if math.isfinite(spread) else 1.0)
+            parameter.copy_(noise.to(parameter))
+
+
+def _is_normalisation(module: nn.Module) -> bool:
+    return "norm" in type(module).__name__.lower()
+
+
+@torch.no_grad()
+def _refit_statistics(subject: Subject, modules: list[nn.Module]) -> None:
+    """Lets randomised batch normalisations take the image's own statistics, layer after layer."""
+    norms = [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is not None]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    subject.model.eval()
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0
+    pair = torch.cat([subject.frame[:1], subject.frame[:1].flip(-1)])  # two, for layers with a single position
+    subject.run(pair)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.eval()
+        norm.momentum = momentum
+
+
+def edges(frame: Tensor) -> Tensor:
+    """(N, h, w) ≥ 0: the Sobel gradient's magnitude of an image (N, 3, h, w), its channels averaged: what any network's input looks like."""
+    grey = frame.mean(1, keepdim=True)
+    sobel = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]).to(frame) / 8
+    kernels = torch.stack([sobel, sobel.T])[:, None]
+    return F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels).square().sum(1).sqrt()
+
+
+def rank_correlation(a: Tensor, b: Tensor) -> float:
+    """Spearman's rank correlation of two maps (h, w), −1 to 1, ties averaged; 0 where one is constant."""
+    from scipy.stats import rankdata
+
+    ranks = [torch.from_numpy(rankdata(m.detach().cpu().double().numpy().ravel())) for m in (a, b)]
+    centred = [r - r.mean() for r in ranks]
+    norm = float(centred[0].norm() * centred[1].norm())
+    return float(centred[0] @ centred[1]) / norm if norm > 0 else 0.0
+
+
+def similarity(a: Tensor, b: Tensor, window: int = 7) -> float:
+    """Structural similarity (SSIM, Wang et al. 2004) of two strength maps (h, w), each scaled to [0, 1] as panels show it."""
+    from skimage.metrics import structural_similarity
+
+    scaled = []
+    for strength in (a, b):
+        strength = strength.detach().float().cpu()
+        strength = strength.clamp(min=0)
+        top = float(torch.quantile(strength.flatten(), 0.995)) or float(strength.max())
+        scaled.append((strength / top if top > 0 else strength).clamp(0, 1).numpy())
+    side = min(window, *a.shape)
+    side -= 1 - side % 2
+    if side < 3:
+        return rank_correlation(a, b)
+    return float(structural_similarity(*scaled, data_range=1.0, win_size=side))
+
+
+@dataclass(frozen=True)
+class RandomisationCheck:
+    """How much of a map is left as more and more of the network becomes noise.
+
+    ``shares``: the share of the layers randomised, from the output down, at each stage; the first is the topmost layer alone, the last is 1.
+    ``similarities``: the map's similarity to itself there (the lower of SSIM and rank correlation, −1 to 1). ``to_edges``: its similarity, on the
+    network as it is, to the input's edges, which never change and so keep a similarity of 1.
+    """
+
+    shares: tuple[float, ...]
+    similarities: tuple[float, ...]
+    to_edges: float
+
+    LIMIT: ClassVar[float] = 0.5
+
+    @property
+    def kept(self) -> float:
+        """The mean similarity while a quarter to three quarters of the layers are noise: 1 for the input's edges, near 0 for a faithful map."""
+        return sum(self.similarities[1:-1]) / len(self.similarities[1:-1])
+
+    @property
+    def passes(self) -> bool:
+        """Whether less than half of the map survives a network whose deciding layers are noise."""
+        return self.kept < self.LIMIT
+
+
+def likeness(a: Tensor, b: Tensor) -> float:
+    """The lower of SSIM and rank correlation of two maps (h, w): high only where both the structure and the order of the pixels agree."""
+    return min(similarity(a, b), rank_correlation(a, b))
