@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import PellucidError
 from pellucid.explain.objectives import class_index
-from pellucid.explain.subject import Framed, Subject, logits_of, untouched
+from pellucid.explain.subject import Subject, is_framed, logits_of, untouched
 from pellucid.structures import Photo, Placement, read_photo
 
 LARGEST_SIDE = 1024
@@ -21,8 +21,9 @@ LARGEST_SIDE = 1024
 class Adversarial:
     """An adversarial example and what the network says before and after.
 
-    ``original``, ``image``: (3, H, W) in [0, 1], the second within ``epsilon`` of the first, rounded to 8 bits where the photo was 8-bit. ``before``, ``after``: (K,)
-    logits. ``goal``: the class aimed at, or None for any other than the first. ``size``: the perturbation's norm, in the units of epsilon.
+    ``original``, ``image``: (3, H, W) in [0, 1], the second within ``epsilon`` of the first, rounded to 8 bits where
+    the photo was 8-bit. ``before``, ``after``: (K,) logits. ``goal``: the class aimed at, or None for any other than
+    the first. ``size``: the perturbation's norm, in the units of epsilon.
     """
 
     original: Tensor
@@ -57,12 +58,15 @@ def adversarial(
 ) -> Adversarial:
     """Moves a photo within a small ball so that the network says something else, or says ``target``.
 
-    ``method``: 'fgsm', one step along the gradient's sign (Goodfellow et al. 2015, section 4); 'pgd', ``steps`` projected steps from a random start (Madry et al.
-    2018, section 2.1). ``norm``: 'linf' or 'l2'. ``epsilon``: the ball's radius, pixel values in [0, 1]; 4/255 by default, for L2 as far as two grey levels in
-    every value (2/255 · √(3HW)). ``step_size``: 2.5 · epsilon / steps by default. ``bounds``: the range of pixel values, for a bare module that is
-    given normalised tensors. The attack works on the photo itself, through the model's resizing; the model is left bit-identical.
+    ``method``: 'fgsm', one step along the gradient's sign (Goodfellow et al. 2015, section 4); 'pgd', ``steps``
+    projected steps from a random start (Madry et al. 2018, section 2.1). ``norm``: 'linf' or 'l2'. ``epsilon``: the
+    ball's radius, pixel values in [0, 1]; 4/255 by default, for L2 as far as two grey levels in every value (2/255 ·
+    √(3HW)). ``step_size``: 2.5 · epsilon / steps by default. ``bounds``: the range of pixel values, for a bare module
+    that is given normalised tensors. The attack works on the photo itself, through the model's resizing; the model is
+    left bit-identical.
 
-    Raises PellucidError for an unknown class, method or norm, for a photo outside the bounds, and for a network that gives NaN.
+    Raises PellucidError for an unknown class, method or norm, for a photo outside the bounds, and for a network that
+    gives NaN.
     """
     if method not in ("fgsm", "pgd"):
         raise PellucidError(f"unknown attack '{method}'; the attacks are fgsm and pgd")
@@ -71,7 +75,9 @@ def adversarial(
     x0, eight_bit = _original(model, photo)
     low, high = bounds
     if x0.min() < low or x0.max() > high:
-        raise PellucidError(f"the image's values reach from {float(x0.min()):.3g} to {float(x0.max()):.3g}; give their range as bounds=")
+        raise PellucidError(
+            f"the image's values reach from {float(x0.min()):.3g} to {float(x0.max()):.3g}; give their range as bounds="
+        )
     if epsilon is None:
         epsilon = 4 / 255 * (high - low) if norm == "linf" else 2 / 255 * (high - low) * math.sqrt(x0.numel())
     if not epsilon > 0 or steps < 1:
@@ -89,7 +95,9 @@ def adversarial(
         if method == "pgd":
             generator = torch.Generator().manual_seed(seed)
             start = torch.rand(x0.shape, generator=generator).to(x0) * 2 - 1
-            x = _project(x0 + start * (epsilon if norm == "linf" else epsilon / math.sqrt(x0.numel())), x0, epsilon, norm, bounds)
+            x = _project(
+                x0 + start * (epsilon if norm == "linf" else epsilon / math.sqrt(x0.numel())), x0, epsilon, norm, bounds
+            )
         best, best_loss = x0, -math.inf
         for step in range(steps + 1):
             x = x.detach().requires_grad_(step < steps)
@@ -112,15 +120,20 @@ def adversarial(
     return Adversarial(x0[0], result[0], before, after, method, norm, epsilon, size, goal)
 
 
+def attacked_size(height: int, width: int) -> tuple[int, int]:
+    """(H, W) at which a photo of a given size is attacked."""
+    return Placement.whole(height, width).scaled(LARGEST_SIDE).photo
+
+
 def _original(model: nn.Module, photo: Photo) -> tuple[Tensor, bool]:
     """The photo as (1, 3, H, W) float on the model's device, and whether it came as 8 bits."""
-    if isinstance(model, Framed):
+    if is_framed(model):
         image = read_photo(photo)
         eight_bit = not image.is_floating_point()
         x = image[None].float() / (255 if eight_bit else 1)
         parameter = next(model.network.parameters(), None)
         x = x.to(parameter.device) if parameter is not None else x
-        small = Placement.whole(*x.shape[-2:]).scaled(LARGEST_SIDE).photo
+        small = attacked_size(*x.shape[-2:])
         if small != tuple(x.shape[-2:]):
             x = F.interpolate(x, small, mode="bilinear", antialias=True)
             x = (x * 255).round() / 255 if eight_bit else x
@@ -133,7 +146,7 @@ def _original(model: nn.Module, photo: Photo) -> tuple[Tensor, bool]:
 
 def _logits(model: nn.Module, x: Tensor) -> Tensor:
     with torch.set_grad_enabled(x.requires_grad):
-        return logits_of(model(x))
+        return logits_of(model(x.clone()))  # not on the leaf: a network may begin with an in-place operation
 
 
 def _project(x: Tensor, centre: Tensor, epsilon: float, norm: str, bounds: tuple[float, float]) -> Tensor:

@@ -1,4 +1,7 @@
-"""Whether an explanation tells the truth about the network: deletion, insertion, randomisation, and agreement with a known region."""
+"""Whether an explanation tells the truth about the network.
+
+Deletion, insertion, randomisation, and agreement with a known region.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,8 +28,8 @@ Report = Callable[[str], None]
 class Curve:
     """An objective's value as pixels are deleted or inserted in a map's order, the strongest first.
 
-    ``shares``: the share of pixels done, 0 to 1. ``values``: a class's probability; for other objectives the value, scaled so that the whole image is 1
-    and the image with everything hidden 0.
+    ``shares``: the share of pixels done, 0 to 1. ``values``: a class's probability; for other objectives the value,
+    scaled so that the whole image is 1 and the image with everything hidden 0.
     """
 
     shares: tuple[float, ...]
@@ -43,10 +46,10 @@ class Curve:
 class Faithfulness:
     """What the tests say of one map.
 
-    ``deletion``: lower area is better; ``insertion``: higher is better (Petsiuk et al. 2018, section 4.1). ``random_deletion``,
-    ``random_insertion``: the areas for pixels in random order. ``randomisation``: see :class:`RandomisationCheck`. ``pointing``: whether the map's
-    strongest pixel lies in the true region (Zhang et al. 2018), ``energy_inside``: the share of its positive sum there (Wang et al. 2020), None where no
-    region was given.
+    ``deletion``: lower area is better; ``insertion``: higher is better (Petsiuk et al. 2018, section 4.1).
+    ``random_deletion``, ``random_insertion``: the areas for pixels in random order. ``randomisation``: see
+    :class:`RandomisationCheck`. ``pointing``: whether the map's strongest pixel lies in the true region (Zhang et al.
+    2018), ``energy_inside``: the share of its positive sum there (Wang et al. 2020), None where no region was given.
     """
 
     method: str
@@ -65,11 +68,22 @@ class Faithfulness:
         words = []
         if not self.randomisation.passes:
             words.append(
-                f"keeps {self.randomisation.kept:.0%} of itself when the network's deciding layers are noise: it shows the image, not what was learned"
+                f"keeps {self.randomisation.kept:.0%} of itself when the layers that decide are replaced by noise, "
+                "so it shows the photo rather than what the network learned"
             )
-        if self.deletion.area >= self.random_deletion and self.insertion.area <= self.random_insertion:
+        if self._no_better_than_chance:
             words.append("orders the pixels no better than chance")
         return words
+
+    @property
+    def failures_in_short(self) -> str:
+        """The failed tests' names; empty for a map that passes all."""
+        names = ["randomisation"] if not self.randomisation.passes else []
+        return ", ".join(names + (["no better than chance"] if self._no_better_than_chance else []))
+
+    @property
+    def _no_better_than_chance(self) -> bool:
+        return self.deletion.area >= self.random_deletion and self.insertion.area <= self.random_insertion
 
     def figures(self) -> dict[str, float | bool | list[str]]:
         """The figures by name, for JSON."""
@@ -92,25 +106,25 @@ def deletion(
     model: nn.Module, photo: Photo, objective: Objective | str | int, explanation: Explanation, *, steps: int = 16
 ) -> Curve:
     """The objective as the map's strongest pixels are replaced by the image's mean colour, step by step."""
-    return _curve(Subject(model, photo), as_objective(objective), _order(explanation.strength()), steps, insert=False)
+    return _curve(Subject(model, photo), as_objective(objective), _order(explanation), steps, insert=False)
 
 
 def insertion(
     model: nn.Module, photo: Photo, objective: Objective | str | int, explanation: Explanation, *, steps: int = 16
 ) -> Curve:
     """The objective as the map's strongest pixels are put back into a blurred image, step by step."""
-    return _curve(Subject(model, photo), as_objective(objective), _order(explanation.strength()), steps, insert=True)
+    return _curve(Subject(model, photo), as_objective(objective), _order(explanation), steps, insert=True)
 
 
 def pointing_game(explanation: Explanation, truth: Tensor) -> bool:
     """Whether the strongest pixel of a map lies in a true region, a mask (H, W) of the photo."""
     inside = _region(explanation, truth)
-    return bool(inside.flatten()[explanation.strength().argmax()])
+    return bool(inside.flatten()[_of_one_image(explanation).argmax()])
 
 
 def energy_inside(explanation: Explanation, truth: Tensor) -> float:
     """The share of a map's positive sum that lies in a true region, a mask (H, W) of the photo; 0 for an empty map."""
-    strength = explanation.strength().clamp(min=0)
+    strength = _of_one_image(explanation).clamp(min=0)
     total = float(strength.sum())
     return float(strength[_region(explanation, truth)].sum()) / total if total > 0 else 0.0
 
@@ -129,11 +143,16 @@ def check(
 ) -> list[Faithfulness]:
     """Every test on every map of one photo, in the explanations' order.
 
-    ``explanations``: maps of the given objectives. ``truth``: a mask (H, W) of the photo. ``steps``: points of the deletion and insertion curves. ``stages``: of the
-    randomisation. The model is left bit-identical; randomisation works on a copy.
+    ``explanations``: maps of the given objectives. ``truth``: a mask (H, W) of the photo. ``steps``: points of the
+    deletion and insertion curves. ``stages``: of the randomisation. The model is left bit-identical; randomisation
+    works on a copy.
     """
     subject = Subject(model, photo)
-    asked = {str(as_objective(o)): as_objective(o) for o in objectives}
+    asked: dict[str, Objective] = {}
+    for objective in map(as_objective, objectives):
+        if str(objective) in asked:
+            raise PellucidError(f"two objectives are called '{objective}'; give each a text of its own")
+        asked[str(objective)] = objective
     for explanation in explanations:
         if explanation.target not in asked:
             raise PellucidError(f"a map of '{explanation.target}' can't be checked: it is none of the objectives")
@@ -149,8 +168,10 @@ def check(
     curves = []
     for explanation in explanations:
         say(f"deletion and insertion, {explanation.method}, {explanation.target}")
-        order = _order(explanation.strength())
-        curves.append([_curve(subject, asked[explanation.target], order, steps, insert=insert) for insert in (False, True)])
+        order = _order(explanation)
+        curves.append(
+            [_curve(subject, asked[explanation.target], order, steps, insert=insert) for insert in (False, True)]
+        )
     checks = _randomisation(subject, asked, explanations, stages, seed, say)
     return [
         Faithfulness(
@@ -169,26 +190,35 @@ def check(
 
 
 # The randomisation check compares like with like: perturbation methods run with few, fixed masks on both networks.
-_CHEAPER: dict[str, dict[str, Any]] = {"rise": {"masks": 256}, "smooth_grad": {"samples": 8}, "integrated_gradients": {"steps": 8}}
+_CHEAPER: dict[str, dict[str, Any]] = {
+    "rise": {"masks": 256},
+    "smooth_grad": {"samples": 8},
+    "integrated_gradients": {"steps": 8},
+}
 
 
 def _randomisation(
-    subject: Subject, asked: dict[str, Objective], explanations: Sequence[Explanation], stages: int, seed: int, say: Report
+    subject: Subject,
+    asked: dict[str, Objective],
+    explanations: Sequence[Explanation],
+    stages: int,
+    seed: int,
+    say: Report,
 ) -> list[RandomisationCheck]:
     wanted = dict.fromkeys((e.method, e.layer) for e in explanations)
 
-    def maps(of: Subject) -> dict[tuple[str, str], Tensor]:
+    def maps(of: Subject) -> dict[tuple[str, str | None, str], Tensor]:
         found = {}
         for method, layer in wanted:
             options = {k: v for k, v in _CHEAPER.get(method, {}).items() if k in method_named(method).options}
             for made in explain_subject(of, list(asked.values()), method=method, layer=layer, **options):
-                found[made.method, made.target] = made.strength()
+                found[method, layer, made.target] = made.strength()
         return found
 
     say("maps of the network as it is")
     original = maps(subject)
     shares: list[float] = []
-    similarities: dict[tuple[str, str], list[float]] = {key: [] for key in original}
+    similarities: dict[tuple[str, str | None, str], list[float]] = {key: [] for key in original}
     for share, noise in randomised(subject, stages=stages, seed=seed):
         say(f"maps with {share:.0%} of the layers randomised")
         shares.append(share)
@@ -196,16 +226,26 @@ def _randomisation(
             similarities[key].append(likeness(original[key], strength))
     outline = edges(subject.frame)[0]
     return [
-        RandomisationCheck(tuple(shares), tuple(similarities[e.method, e.target]), likeness(original[e.method, e.target], outline))
+        RandomisationCheck(
+            tuple(shares),
+            tuple(similarities[e.method, e.layer, e.target]),
+            likeness(original[e.method, e.layer, e.target], outline),
+        )
         for e in explanations
     ]
 
 
-def _order(strength: Tensor) -> Tensor:
-    """Pixel indices (h·w,), strongest first; equal ones in reading order."""
+def _of_one_image(explanation: Explanation) -> Tensor:
+    """(h, w): a map's strength. Raises PellucidError for the maps of a batch."""
+    strength = explanation.strength()
     if strength.ndim != 2:
         raise PellucidError(f"a map of shape {tuple(strength.shape)} can't be checked; check one image at a time")
-    return strength.flatten().argsort(descending=True, stable=True).cpu()
+    return strength
+
+
+def _order(explanation: Explanation) -> Tensor:
+    """Pixel indices (h·w,), strongest first; equal ones in reading order."""
+    return _of_one_image(explanation).flatten().argsort(descending=True, stable=True).cpu()
 
 
 def _curve(subject: Subject, objective: Objective, order: Tensor, steps: int, *, insert: bool) -> Curve:
@@ -214,7 +254,9 @@ def _curve(subject: Subject, objective: Objective, order: Tensor, steps: int, *,
     image = subject.frame[:1]
     h, w = image.shape[-2:]
     if len(order) != h * w:
-        raise PellucidError(f"the map has {len(order)} pixels, the network's frame {w}×{h}; explain and check the same photo")
+        raise PellucidError(
+            f"the map has {len(order)} pixels, the network's frame {w}×{h}; explain and check the same photo"
+        )
     hidden = _blurred(image) if insert else image.mean((2, 3), keepdim=True).expand_as(image)
     rank = torch.empty(h * w, dtype=torch.long)
     rank[order] = torch.arange(h * w)
@@ -243,5 +285,7 @@ def _region(explanation: Explanation, truth: Tensor) -> Tensor:
     truth = torch.as_tensor(truth)
     if tuple(truth.shape) != explanation.placement.photo:
         H, W = explanation.placement.photo
-        raise PellucidError(f"the truth mask is {'×'.join(str(s) for s in reversed(truth.shape))}, the photo {W}×{H}; they must agree")
+        raise PellucidError(
+            f"the truth mask is {'×'.join(str(s) for s in reversed(truth.shape))}, the photo {W}×{H}; they must agree"
+        )
     return explanation.placement.to_frame(truth.to(explanation.frame_map)) >= 0.5

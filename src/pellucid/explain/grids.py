@@ -45,7 +45,8 @@ def as_grid(activation: Tensor, aspect: float, layer: str) -> Tensor:
     found = grid_shape(activation.shape, aspect)
     if found is None:
         raise PellucidError(
-            f"layer '{layer}' gives shape {tuple(activation.shape)}, which has no positions over the image; choose a layer before the pooling"
+            f"layer '{layer}' gives shape {tuple(activation.shape)}, which has no positions over the image; "
+            "choose a layer before the pooling"
         )
     kind, rows, columns, _ = found
     if kind == "maps":
@@ -58,7 +59,7 @@ def as_grid(activation: Tensor, aspect: float, layer: str) -> Tensor:
 
 @dataclass
 class _Step:
-    """One module's return during a pass: its name, what it is, the grid of its output, and how many modules began before it did."""
+    """One module's return during a pass: its name, the module, and the shape and grid of its output."""
 
     name: str
     module: nn.Module
@@ -66,21 +67,24 @@ class _Step:
     grid: tuple[str, int, int, int] | None
 
 
-_found: "weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], str]]" = weakref.WeakKeyDictionary()
+_found: "weakref.WeakKeyDictionary[nn.Module, dict[tuple[object, ...], str]]" = weakref.WeakKeyDictionary()
 
 
 def last_conv(subject: Subject) -> str:
     """The layer that CAM methods use by default: the last one whose activation still covers the image.
 
-    For CNNs the last convolution that is run, with the normalisation, activation and shortcut that follow it before any pooling (Selvaraju
-    et al. 2017, section 3); for transformers the normalised input of the last attention block, the last place where every patch still
-    reaches the prediction. Found by one forward pass, once for a network and input size. Raises PellucidError where there is none.
+    For CNNs the last convolution that is run, with the normalisation, activation and shortcut that follow it before any
+    pooling (Selvaraju et al. 2017, section 3); for transformers the normalised input of the last attention block, the
+    last place where every patch still reaches the prediction. Found by one forward pass, once for a network and input
+    size. Raises PellucidError where there is none.
     """
     known = _found.setdefault(subject.network, {})
-    size = tuple(subject.frame.shape[-2:])
-    if size not in known:
-        known[size] = _find_last_conv(subject)
-    return known[size]
+    # With the layers themselves, since a person may replace some (a new head) between two questions.
+    layers = ((name, type(module)) for name, module in subject.network.named_modules())
+    key = (*subject.frame.shape[-2:], *layers)
+    if key not in known:
+        known[key] = _find_last_conv(subject)
+    return known[key]
 
 
 def _find_last_conv(subject: Subject) -> str:

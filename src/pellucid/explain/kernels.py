@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from pellucid.errors import PellucidError
-from pellucid.explain.subject import Framed
+from pellucid.explain.subject import is_framed
 from pellucid.explain.watching import match_layers
 
 
@@ -12,7 +12,7 @@ def first_kernels(model: nn.Module, layer: str | None = None) -> tuple[str, Tens
 
     Raises PellucidError where the network has none, and for a named layer that is no 2-D convolution.
     """
-    network = model.network if isinstance(model, Framed) else model
+    network = model.network if is_framed(model) else model
     convolutions = {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d)}
     if layer is None:
         if not convolutions:

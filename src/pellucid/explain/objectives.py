@@ -1,7 +1,7 @@
 """Objectives: what is asked of a network, as one number an image.
 
-An objective is the h_ij(θ, x) of the literature (Erhan et al. 2009, section 2): a scalar read off a layer's activation or off the
-predictions. Attribution differentiates it at one image; synthesis climbs it; search ranks a data set by it.
+An objective is the h_ij(θ, x) of the literature (Erhan et al. 2009, section 2): a scalar read off a layer's activation
+or off the predictions. Attribution differentiates it at one image; synthesis climbs it; search ranks a data set by it.
 
 >>> 2 * channel("blocks.3.1", 42) - 0.5 * class_logit("tabby")
 """
@@ -23,8 +23,9 @@ from pellucid.structures import Classes
 class Pass:
     """What one forward pass left behind: all that an objective may read.
 
-    ``activations``: the watched layers' outputs by name. ``predictions``: what the model said, None where the pass stopped
-    at a layer. ``frame``: (N, 3, h, w), the images themselves. ``classes``: names for the class indices, if known.
+    ``activations``: the watched layers' outputs by name. ``predictions``: what the model said, None where the pass
+    stopped at a layer. ``frame``: (N, 3, h, w), the images themselves. ``classes``: names for the class indices, if
+    known.
     """
 
     activations: Mapping[str, Tensor]
@@ -37,9 +38,9 @@ class Pass:
 class Objective:
     """A scalar for each image, with what it needs of the network.
 
-    ``text``: the objective in words. ``layers``: the layers it reads. ``reads_predictions``: whether the pass must run to its end.
-    ``value_of``: from a :class:`Pass` to (N,) values that carry their graph. ``class_name``: set where the objective is one class's logit.
-    Objectives add, subtract, negate and scale.
+    ``text``: the objective in words. ``layers``: the layers it reads. ``reads_predictions``: whether the pass must run
+    to its end. ``value_of``: from a :class:`Pass` to (N,) values that carry their graph. ``class_name``: set where the
+    objective is one class's logit. Objectives add, subtract, negate and scale.
     """
 
     text: str
@@ -52,7 +53,9 @@ class Objective:
         """(N,) values, one an image."""
         values = self.value_of(forward)
         if values.shape != (len(forward.frame),):
-            raise PellucidError(f"objective '{self.text}' gave shape {tuple(values.shape)}, not one number for each image")
+            raise PellucidError(
+                f"objective '{self.text}' gave shape {tuple(values.shape)}, not one number for each image"
+            )
         return values
 
     def __str__(self) -> str:
@@ -110,8 +113,10 @@ def class_logit(name: str | int) -> Objective:
 
 def class_index(name: str | int, classes: Classes | None, count: int) -> int:
     """The index of a class among ``count``, by name where names are known. Raises PellucidError."""
-    if isinstance(name, str) and classes is None and not name.isdigit():
-        raise PellucidError(f"class '{name}': this network has no class names; give the class by its index, 0 to {count - 1}")
+    if isinstance(name, str) and classes is None and not name.isdecimal():
+        raise PellucidError(
+            f"class '{name}': this network has no class names; give the class by its index, 0 to {count - 1}"
+        )
     index = classes.index(name) if classes is not None else int(name)
     if not 0 <= index < count:
         raise PellucidError(f"class {index}: the network scores {count} classes, 0 to {count - 1}")
@@ -119,7 +124,9 @@ def class_index(name: str | int, classes: Classes | None, count: int) -> int:
 
 
 def neuron(layer: str, channel: int, y: int | None = None, x: int | None = None) -> Objective:
-    """One unit of a layer: a channel at a position of its grid, the middle one by default; for (N, C) layers the channel itself.
+    """One unit of a layer: a channel at a position of its grid, the middle one by default.
+
+    For (N, C) layers the channel itself.
 
     ``y``, ``x``: row and column of the layer's grid, counted from 0; negative ones count from the end.
     """
@@ -149,11 +156,15 @@ def channel(layer: str, index: int) -> Objective:
 
 def layer(name: str) -> Objective:
     """A whole layer: the mean of its squared activations (DeepDream, Mordvintsev et al. 2015)."""
-    return Objective(f"layer {name}", (name,), False, lambda forward: _activation(name, forward).flatten(1).square().mean(1))
+    return Objective(
+        f"layer {name}", (name,), False, lambda forward: _activation(name, forward).flatten(1).square().mean(1)
+    )
 
 
 def direction(layer: str, vector: Tensor, *, y: int | None = None, x: int | None = None) -> Objective:
-    """A direction in a layer's channel space: the dot product with ``vector`` (C,), averaged over positions, or at one of them.
+    """A direction in a layer's channel space.
+
+    The dot product with ``vector`` (C,), averaged over positions, or at one of them.
 
     Raises, when evaluated, PellucidError where the layer has another number of channels.
     """
@@ -176,9 +187,12 @@ def direction(layer: str, vector: Tensor, *, y: int | None = None, x: int | None
 
 
 def of_predictions(function: Callable[[Any], Tensor], text: str | None = None) -> Objective:
-    """Any function of what the model says of one image: an ``Annotations`` of our models, a row of a bare module's output.
+    """Any function of what the model says of one image.
 
-    ``function`` returns a scalar tensor that carries its graph. ``text``: the objective in words (the function's name by default).
+    An ``Annotations`` of our models, a row of a bare module's output.
+
+    ``function`` returns a scalar tensor that carries its graph. ``text``: the objective in words (the function's name
+    by default).
     """
 
     def value(forward: Pass) -> Tensor:

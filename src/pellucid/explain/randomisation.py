@@ -1,7 +1,9 @@
-"""The model-parameter randomisation check: an explanation of a network must change when the network does (Adebayo et al. 2018).
+"""The model-parameter randomisation check.
 
-A map that stays as it was after the weights are replaced by noise does not show what the network learned; an edge detector,
-which never looks at the network, is the extreme case and the yardstick.
+An explanation of a network must change when the network does (Adebayo et al. 2018).
+
+A map that stays as it was after the weights are replaced by noise does not show what the network learned; an edge
+detector, which never looks at the network, is the extreme case and the yardstick.
 """
 
 import copy
@@ -14,26 +16,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pellucid.errors import PellucidError
 from pellucid.explain.subject import Subject
 
 
 def weighted_layers(network: nn.Module) -> list[str]:
     """The names of the layers that hold weights of their own, from the input's side to the output's."""
-    return [name for name, module in network.named_modules() if next(module.parameters(recurse=False), None) is not None]
+    return [
+        name for name, module in network.named_modules() if next(module.parameters(recurse=False), None) is not None
+    ]
 
 
 def randomised(subject: Subject, *, stages: int = 4, seed: int = 0) -> Iterator[tuple[float, Subject]]:
-    """Copies of the subject with ever more of its layers randomised, from the output down: (share of the layers, subject).
+    """Copies of the subject with ever more of its layers randomised, from the output down.
 
-    The first has its topmost layer alone randomised, the last every layer. The caller's model is never touched. Weights become gaussian noise of
-    their own deviation, biases 0, normalisations are reset and take their statistics from the image, so that signals keep
-    their scale through the noise.
+    (share of the layers, subject).
+
+    The first has its topmost layer alone randomised, the last every layer. The caller's model is never touched. Weights
+    become gaussian noise of their own deviation, biases 0, normalisations are reset and take their statistics from the
+    image, so that signals keep their scale through the noise.
     """
+    if stages < 2:
+        raise PellucidError(
+            f"stages={stages}: give at least 2, so that there is a network between the trained one and pure noise"
+        )
     generator = torch.Generator().manual_seed(seed)
     other = copy.copy(subject)
     other.model = copy.deepcopy(subject.model)
     other.network = other.model.network if subject.network is not subject.model else other.model  # type: ignore[assignment]
     from_top = weighted_layers(other.network)[::-1]
+    if not from_top:
+        raise PellucidError("this network has no weights, so they can't be randomised")
     modules = dict(other.network.named_modules())
     done = 0
     for stage in range(stages + 1):
@@ -82,7 +95,10 @@ def _refit_statistics(subject: Subject, modules: list[nn.Module]) -> None:
 
 
 def edges(frame: Tensor) -> Tensor:
-    """(N, h, w) ≥ 0: the Sobel gradient's magnitude of an image (N, 3, h, w), its channels averaged: what any network's input looks like."""
+    """(N, h, w) ≥ 0: the Sobel gradient's magnitude of an image (N, 3, h, w), its channels averaged.
+
+    What any network's input looks like.
+    """
     grey = frame.mean(1, keepdim=True)
     sobel = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]).to(frame) / 8
     kernels = torch.stack([sobel, sobel.T])[:, None]
@@ -100,7 +116,7 @@ def rank_correlation(a: Tensor, b: Tensor) -> float:
 
 
 def similarity(a: Tensor, b: Tensor, window: int = 7) -> float:
-    """Structural similarity (SSIM, Wang et al. 2004) of two strength maps (h, w), each scaled to [0, 1] as panels show it."""
+    """Structural similarity (Wang et al. 2004) of two strength maps (h, w), each scaled to [0, 1] as panels do."""
     from skimage.metrics import structural_similarity
 
     scaled = []
@@ -120,9 +136,10 @@ def similarity(a: Tensor, b: Tensor, window: int = 7) -> float:
 class RandomisationCheck:
     """How much of a map is left as more and more of the network becomes noise.
 
-    ``shares``: the share of the layers randomised, from the output down, at each stage; the first is the topmost layer alone, the last is 1.
-    ``similarities``: the map's similarity to itself there (the lower of SSIM and rank correlation, −1 to 1). ``to_edges``: its similarity, on the
-    network as it is, to the input's edges, which never change and so keep a similarity of 1.
+    ``shares``: the share of the layers randomised, from the output down, at each stage; the first is the topmost layer
+    alone, the last is 1. ``similarities``: the map's similarity to itself there (the lower of SSIM and rank
+    correlation, −1 to 1). ``to_edges``: its similarity, on the network as it is, to the input's edges, which never
+    change and so keep a similarity of 1.
     """
 
     shares: tuple[float, ...]
@@ -133,7 +150,10 @@ class RandomisationCheck:
 
     @property
     def kept(self) -> float:
-        """The mean similarity while a quarter to three quarters of the layers are noise: 1 for the input's edges, near 0 for a faithful map."""
+        """The mean similarity while a quarter to three quarters of the layers are noise.
+
+        1 for the input's edges, near 0 for a faithful map.
+        """
         return sum(self.similarities[1:-1]) / len(self.similarities[1:-1])
 
     @property
@@ -143,5 +163,8 @@ class RandomisationCheck:
 
 
 def likeness(a: Tensor, b: Tensor) -> float:
-    """The lower of SSIM and rank correlation of two maps (h, w): high only where both the structure and the order of the pixels agree."""
+    """The lower of SSIM and rank correlation of two maps (h, w).
+
+    High only where both the structure and the order of the pixels agree.
+    """
     return min(similarity(a, b), rank_correlation(a, b))

@@ -6,8 +6,8 @@ With x the input of a ReLU and R the gradient that arrives at its output, what i
 - deconvnet: R · [R > 0] (Zeiler & Fergus 2014, section 2.1);
 - guided backpropagation: R · [x > 0] · [R > 0] (Springenberg et al. 2015, section 3.4).
 
-The rules live in a mode that sees every torch function a network calls, so they hold for ReLU modules, functional ReLUs,
-in-place and reused ones, ReLU6 and clamps at zero alike, with nothing in the network replaced.
+The rules live in a mode that sees every torch function a network calls, so they hold for ReLU modules, functional
+ReLUs, in-place and reused ones, ReLU6 and clamps at zero alike, with nothing in the network replaced.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,11 @@ from pellucid.errors import PellucidError
 
 Rule = Literal["deconvnet", "guided_backprop"]
 
+
+class UndefinedMethodError(PellucidError):
+    """The method asked for is not defined on this network, whatever the photo."""
+
+
 _RULE_TITLES = {"deconvnet": "deconvnet", "guided_backprop": "guided backpropagation"}
 
 
@@ -29,28 +34,29 @@ class _Rectify(torch.autograd.Function):
     """min(max(x, 0), cap) with a gradient rule of its own."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, cap: float | None, rule: Rule, in_place: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, cap: float | None, rule: Rule, in_place: bool, keeps_output: bool) -> Tensor:
         if in_place:
             ctx.mark_dirty(x)
             output = x.clamp_(0, cap) if cap is not None else x.relu_()
         else:
             output = x.clamp(0, cap) if cap is not None else x.relu()
         ctx.cap, ctx.rule = cap, rule
-        if rule == "guided_backprop":
-            ctx.save_for_backward(output)  # the next layer keeps it anyway: no memory of our own
+        # What PyTorch's own function keeps, whatever the rule: then the same in-place operations may follow, and a
+        # checkpoint (torch.utils.checkpoint), which runs plain functions again on the way back, finds what it expects.
+        # Input and output lie strictly between 0 and the cap in the same places.
+        ctx.save_for_backward(output if keeps_output else x)
         return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         positive = gradients[0].relu()
         if ctx.rule == "guided_backprop":
-            (output,) = ctx.saved_tensors
-            # The output is strictly between 0 and the cap exactly where the input is.
+            (kept,) = ctx.saved_tensors
             if ctx.cap is None:
-                positive = torch.ops.aten.threshold_backward(positive, output, 0)
+                positive = torch.ops.aten.threshold_backward(positive, kept, 0)
             else:
-                positive = torch.ops.aten.hardtanh_backward(positive, output, 0.0, ctx.cap)
-        return positive, None, None, None
+                positive = torch.ops.aten.hardtanh_backward(positive, kept, 0.0, ctx.cap)
+        return positive, None, None, None, None
 
 
 def _bound(value: Any) -> float | None:
@@ -71,7 +77,9 @@ def _hardtanh(
     return (float(max_val), inplace) if min_val == 0 and max_val > 0 else None
 
 
-def _threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> tuple[float | None, bool] | None:
+def _threshold(
+    input: Tensor, threshold: float, value: float, inplace: bool = False
+) -> tuple[float | None, bool] | None:
     return (None, inplace) if threshold == 0 and value == 0 else None
 
 
@@ -115,8 +123,8 @@ _RECTIFIERS: dict[Any, Callable[..., Any]] = {
     Tensor.clamp_min_: _in_place(_clamp),
 }
 
-# Activations that are no rectifiers: the rules are not defined there. Gates (sigmoid, tanh, hardsigmoid) are left alone:
-# they scale a branch, as in squeeze-and-excitation, and have their ordinary gradient.
+# Activations that are no rectifiers: the rules are not defined there. Gates (sigmoid, tanh, hardsigmoid) are left
+# alone: they scale a branch, as in squeeze-and-excitation, and have their ordinary gradient.
 _OTHER_ACTIVATIONS: dict[Any, str] = {
     F.gelu: "GELU",
     F.silu: "SiLU",
@@ -183,20 +191,21 @@ class RectifierRule(TorchFunctionMode):
             return func(*args, **kwargs)
         if in_place and x._is_view():
             # autograd refuses a custom in-place function on some views; copying into the view is the same
-            return x.copy_(_Rectify.apply(x, cap, self.rule, False))  # type: ignore[no-untyped-call]
-        return _Rectify.apply(x, cap, self.rule, in_place)  # type: ignore[no-untyped-call]
+            return x.copy_(_Rectify.apply(x, cap, self.rule, False, True))  # type: ignore[no-untyped-call]
+        keeps_output = in_place or func in (F.relu, torch.relu, Tensor.relu)
+        return _Rectify.apply(x, cap, self.rule, in_place, keeps_output)  # type: ignore[no-untyped-call]
 
     def check(self) -> None:
-        """Raises PellucidError where the network that just ran has activations for which the rule is not defined."""
+        """Raises UndefinedMethodError where the network that just ran has activations without such a rule."""
         title = _RULE_TITLES[self.rule]
         if self.others:
             names = " and ".join(sorted(self.others))
-            raise PellucidError(
+            raise UndefinedMethodError(
                 f"{title} is defined for rectifiers (ReLU, ReLU6), and this network uses {names}; "
                 "use saliency, smooth_grad, integrated_gradients or a CAM method"
             )
         if not self.rectifiers:
-            raise PellucidError(
+            raise UndefinedMethodError(
                 f"{title} is defined for rectifiers (ReLU, ReLU6), and this network has none; "
                 "use saliency, smooth_grad, integrated_gradients or a CAM method"
             )

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,12 @@ from pellucid.errors import PellucidError
 from pellucid.structures import Annotations, Classes, Photo, Placement, read_photo
 
 
-@runtime_checkable
 class Framed(Protocol):
     """A model that resizes and normalises inside: what Pellucid's own models offer beside their three verbs.
 
-    ``prepare`` turns photos of any sizes into the batch (N, 3, h, w) in [0, 1] that the network looks at, with each photo's placement;
-    ``from_frame`` goes on from such a batch to the predictions; ``network`` holds the layers that a person names.
+    ``prepare`` turns photos of any sizes into the batch (N, 3, h, w) in [0, 1] that the network looks at, with each
+    photo's placement; ``from_frame`` goes on from such a batch to the predictions; ``network`` holds the layers that a
+    person names.
     """
 
     network: nn.Module
@@ -26,28 +26,41 @@ class Framed(Protocol):
     def from_frame(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]: ...
 
 
+def is_framed(model: nn.Module) -> TypeGuard[Framed]:
+    """Whether a model offers what :class:`Framed` names.
+
+    Not ``isinstance`` with a runtime protocol: since Python 3.12 that looks attributes up statically, which does not
+    find a module's submodules.
+    """
+    return all(hasattr(model, name) for name in ("network", "prepare", "from_frame"))
+
+
 class Subject:
     """One network and one batch of images, in the frame where gradients are taken.
 
-    ``model``: a model of Pellucid's, or any module that maps (N, 3, H, W) to logits or whatever else; such a module sees the image as it
-    is given. ``frame``: (N, 3, h, w) float on the network's device. ``placements``: where each image's frame lies on its photo.
-    ``batched``: whether the caller gave a batch (N, 3, H, W) rather than one photo.
+    ``model``: a model of Pellucid's, or any module that maps (N, 3, H, W) to logits or whatever else; such a module
+    sees the image as it is given. ``frame``: (N, 3, h, w) float on the network's device. ``placements``: where each
+    image's frame lies on its photo. ``batched``: whether the caller gave a batch (N, 3, H, W) rather than one photo.
     """
 
     def __init__(self, model: nn.Module, photo: Photo) -> None:
         if not isinstance(model, nn.Module):
-            raise PellucidError(f"a {type(model).__name__} is no network; give a torch.nn.Module or what pellucid.load returns")
+            raise PellucidError(
+                f"a {type(model).__name__} is no network; give a torch.nn.Module or what pellucid.load returns"
+            )
         self.model = model
         self.batched = isinstance(photo, Tensor) and photo.ndim == 4
-        self.network: nn.Module = model.network if isinstance(model, Framed) else model
+        self.network: nn.Module = model.network if is_framed(model) else model
         with torch.no_grad():
-            if isinstance(model, Framed):
+            if is_framed(model):
                 self.frame, self.placements = model.prepare(photo if self.batched else [photo])  # type: ignore[arg-type,list-item]
             else:
                 self.frame = self._as_it_is(photo)
                 n, (h, w) = len(self.frame), self.frame.shape[-2:]
                 self.placements = [Placement.whole(h, w)] * n
         self.frame = self.frame.detach()
+        if not len(self.frame):
+            raise PellucidError("the batch holds no image; give at least one")
 
     def _as_it_is(self, photo: Photo) -> Tensor:
         parameter = next(self.network.parameters(), None)
@@ -73,8 +86,12 @@ class Subject:
         return classes if isinstance(classes, Classes) else None
 
     def run(self, batch: Tensor) -> Any:
-        """The model's predictions for a batch in the frame: a list of Annotations, or whatever a bare module returns."""
-        if isinstance(self.model, Framed):
+        """The model's predictions for a batch in the frame.
+
+        A list of Annotations, or whatever a bare module returns.
+        """
+        batch = batch.clone()  # a network may begin with an in-place operation: not on what the caller holds
+        if is_framed(self.model):
             placements = self.placements if len(batch) == len(self.placements) else [self.placements[0]] * len(batch)
             return self.model.from_frame(batch, placements)
         return self.model(batch)
@@ -97,7 +114,12 @@ def logits_of(predictions: Any) -> Tensor:
             return torch.stack([p.logits for p in predictions])
     elif isinstance(getattr(predictions, "logits", None), Tensor):
         return predictions.logits
-    elif isinstance(predictions, (list, tuple)) and predictions and isinstance(predictions[0], Tensor) and predictions[0].ndim == 2:
+    elif (
+        isinstance(predictions, (list, tuple))
+        and predictions
+        and isinstance(predictions[0], Tensor)
+        and predictions[0].ndim == 2
+    ):
         return predictions[0]
     shape = f" of shape {tuple(predictions.shape)}" if isinstance(predictions, Tensor) else ""
     raise PellucidError(
@@ -128,17 +150,21 @@ def _row(value: Any, index: int) -> Any:
 def untouched(model: nn.Module) -> Iterator[None]:
     """Within it the model is in eval mode with frozen parameters; after it every flag is what it was, module by module.
 
-    Frozen parameters keep backpropagation to what an explanation needs: activations, never weights. No ``.grad`` is written.
+    Frozen parameters keep backpropagation to what an explanation needs: activations, never weights. No ``.grad`` is
+    written.
     """
     modes = [(module, module.training) for module in model.modules()]
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with_grad = torch.is_grad_enabled()
     try:
         for module, training in modes:
             if training:
                 module.training = False
         for parameter in wanted:
             parameter.requires_grad_(False)
-        yield
+        # A caller's inference mode would leave no graph to go back through; leaving it must not turn gradients on.
+        with torch.inference_mode(False), torch.set_grad_enabled(with_grad):
+            yield
     finally:
         for parameter in wanted:
             parameter.requires_grad_(True)

@@ -33,7 +33,7 @@ class LayerCall:
         name, mark, call = text.partition("#")
         if not mark:
             return cls(name)
-        if not call.isdigit():
+        if not call.isdecimal():
             raise PellucidError(f"layer '{text}': what follows '#' must be the number of a call, counted from 0")
         return cls(name, int(call))
 
@@ -83,7 +83,10 @@ def _some(names: list[str]) -> str:
 
 
 def first_tensor(output: Any) -> Tensor | None:
-    """The tensor in a layer's output: itself, or the first one inside a tuple, list or mapping; None if there is none."""
+    """The tensor in a layer's output: itself, or the first one inside a tuple, list or mapping.
+
+    None if there is none.
+    """
     if isinstance(output, Tensor):
         return output
     parts: Iterable[Any] = ()
@@ -120,7 +123,10 @@ class Watch:
     model: nn.Module
     layers: list[str]
     gradients_from: str | None = None
-    """A layer from which on gradients are recorded: its activation becomes a leaf of the graph, whatever ran before it."""
+    """A layer from which on gradients are recorded.
+
+    Its activation becomes a leaf of the graph, whatever ran before it.
+    """
     activations: dict[str, Tensor] = field(default_factory=dict)
     _handles: list[RemovableHandle] = field(default_factory=list)
     _calls: dict[str, int] = field(default_factory=dict)
@@ -148,7 +154,9 @@ class Watch:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._remove()
         torch.set_grad_enabled(self._grad_mode)
 
@@ -156,7 +164,9 @@ class Watch:
         try:
             return self.activations[name]
         except KeyError:
-            raise PellucidError(f"layer '{name}' was not reached by the forward pass{nearest(name, self.activations)}") from None
+            raise PellucidError(
+                f"layer '{name}' was not reached by the forward pass{nearest(name, self.activations)}"
+            ) from None
 
     def __call__(self, *inputs: Any, through: Callable[..., Any] | None = None) -> dict[str, Tensor]:
         """Runs the model on ``inputs`` no deeper than needed and returns the activations by name.
@@ -182,8 +192,12 @@ class Watch:
             layer = LayerCall.parse(text)
             calls = self._calls.get(layer.name, 0)
             if calls:
-                raise PellucidError(f"layer '{text}': '{layer.name}' is called {calls} times in a pass, 0 to {calls - 1}")
-            raise PellucidError(f"layer '{text}' was not reached by the forward pass; choose a layer that the network runs")
+                raise PellucidError(
+                    f"layer '{text}': '{layer.name}' is called {calls} times in a pass, 0 to {calls - 1}"
+                )
+            raise PellucidError(
+                f"layer '{text}' was not reached by the forward pass; choose a layer that the network runs"
+            )
 
     def _begin(self, module: nn.Module, inputs: Any) -> None:
         self.activations.clear()
@@ -261,15 +275,17 @@ class Watch:
 def watch(model: nn.Module, layers: str | Iterable[str], *, gradients_from: str | None = None) -> Watch:
     """A context manager that records the activations of a network's layers, and leaves nothing behind.
 
-    ``layers``: names or globs, see :func:`match_layers`. ``gradients_from``: one of the layers; under ``no_grad``, what runs after
-    it is recorded for differentiation with respect to its activation, and what runs before it is not. Works on any network: nothing in it is
-    replaced, and in-place or functional activations after a layer do not touch what was recorded.
+    ``layers``: names or globs, see :func:`match_layers`. ``gradients_from``: one of the layers; under ``no_grad``, what
+    runs after it is recorded for differentiation with respect to its activation, and what runs before it is not. Works
+    on any network: nothing in it is replaced, and in-place or functional activations after a layer do not touch what
+    was recorded.
 
     >>> with watch(model, ["layer4"]) as seen:
     ...     seen(images)                 # stops after layer4
     ...     seen["layer4"].shape
 
-    Raises PellucidError for an unknown layer, a layer not reached, and a layer called several times whose call is not named.
+    Raises PellucidError for an unknown layer, a layer not reached, and a layer called several times whose call is not
+    named.
     """
     matched = match_layers(model, layers)
     if gradients_from is not None and gradients_from not in matched:

@@ -10,8 +10,8 @@ from torch import Tensor
 class Placement:
     """The rectangle of a photo that a network sees, and the size at which it sees it.
 
-    ``photo``: (H, W) of the photo in pixels. ``frame``: (h, w) of the network's input. ``box``: x1, y1, x2, y2 of the frame
-    in the photo's continuous pixel coordinates; it reaches beyond the photo where the frame is padded.
+    ``photo``: (H, W) of the photo in pixels. ``frame``: (h, w) of the network's input. ``box``: x1, y1, x2, y2 of the
+    frame in the photo's continuous pixel coordinates; it reaches beyond the photo where the frame is padded.
     """
 
     photo: tuple[int, int]
@@ -29,7 +29,10 @@ class Placement:
         return self == Placement.whole(*self.photo)
 
     def to_photo(self, maps: Tensor) -> Tensor:
-        """Maps (…, h, w) of the frame, bilinearly resampled onto the photo: (…, H, W); zero where the network saw nothing."""
+        """Maps (…, h, w) of the frame, bilinearly resampled onto the photo: (…, H, W).
+
+        Zero where the network saw nothing.
+        """
         if self.is_identity:
             return maps
         (H, W), (h, w), (x1, y1, x2, y2) = self.photo, self.frame, self.box

@@ -41,7 +41,9 @@ class Method:
 
 def _method(title: str, function: Callable[..., list[Tensor]], *, signed: bool = False) -> Method:
     options = tuple(n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY)
-    return Method(function.__name__, title, function, tuple(o for o in options if o != "layer"), "layer" in options, signed)
+    return Method(
+        function.__name__, title, function, tuple(o for o in options if o != "layer"), "layer" in options, signed
+    )
 
 
 METHODS: dict[str, Method] = {
@@ -51,8 +53,8 @@ METHODS: dict[str, Method] = {
         _method("Input × gradient", gradients.input_x_gradient, signed=True),
         _method("SmoothGrad", gradients.smooth_grad),
         _method("Integrated gradients", gradients.integrated_gradients, signed=True),
-        _method("Deconvnet", gradients.deconvnet),
-        _method("Guided backpropagation", gradients.guided_backprop),
+        _method("DeconvNet", gradients.deconvnet),
+        _method("Guided backprop", gradients.guided_backprop),
         _method("Grad-CAM", cam.grad_cam),
         _method("Grad-CAM++", cam.grad_cam_plus_plus),
         _method("LayerCAM", cam.layer_cam),
@@ -102,13 +104,14 @@ def attribute(
 ) -> Explanation:
     """How much each pixel of a photo had to do with an objective's value.
 
-    ``model``: what ``pellucid.load`` returns, or any module that maps (N, 3, H, W) to predictions. ``photo``: a path, a PIL image, an array, a
-    tensor, or a batch (N, 3, H, W); a bare module is given it as it is. ``objective``: an Objective, a class (name or index), or a function of one
-    image's predictions. ``method``: a key of ``METHODS``. ``layer``: for CAM methods, a layer's name ('last conv' by default). ``options``: the
-    method's own (see its function). The model is left bit-identical: modes, hooks, gradients, modules.
+    ``model``: what ``pellucid.load`` returns, or any module that maps (N, 3, H, W) to predictions. ``photo``: a path, a
+    PIL image, an array, a tensor, or a batch (N, 3, H, W); a bare module is given it as it is. ``objective``: an
+    Objective, a class (name or index), or a function of one image's predictions. ``method``: a key of ``METHODS``.
+    ``layer``: for CAM methods, a layer's name ('last conv' by default). ``options``: the method's own (see its
+    function). The model is left bit-identical: modes, hooks, gradients, modules.
 
-    Raises PellucidError for an unknown method, layer, class or option, an unreadable photo, a method that is not defined for the network,
-    and a network that gives NaN.
+    Raises PellucidError for an unknown method, layer, class or option, an unreadable photo, a method that is not
+    defined for the network, and a network that gives NaN.
     """
     return attribute_all(model, photo, [objective], method=method, layer=layer, **options)[0]
 
@@ -154,6 +157,7 @@ def explain_subject(
             frame_map=subject.plain_map(frame_map),
             placement=subject.placements[0],
             signed=chosen.signed,
+            batched=subject.batched,
         )
         for objective, frame_map in zip(asked, maps, strict=True)
     ]

@@ -1,6 +1,7 @@
 """Class activation mapping: a layer's activation, weighted by the gradient that reaches it.
 
-Every function returns for each objective one map (N, h, w) ≥ 0 of the frame, upsampled bilinearly from the layer's grid.
+Every function returns for each objective one map (N, h, w) ≥ 0 of the frame, upsampled bilinearly from the layer's
+grid.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,9 @@ def grad_cam(subject: Subject, objectives: Sequence[Objective], *, layer: str) -
 
 
 def grad_cam_plus_plus(subject: Subject, objectives: Sequence[Objective], *, layer: str) -> list[Tensor]:
-    """ReLU(Σ_k w_k A_k), w_k the α-weighted spatial sum of ReLU(∂S/∂A_k) (Chattopadhay et al. 2018, equations 10 and 19).
+    """ReLU(Σ_k w_k A_k), w_k the α-weighted spatial sum of ReLU(∂S/∂A_k).
+
+    (Chattopadhay et al. 2018, equations 10 and 19.)
 
     The second and third derivatives are the powers of the first, as for exp(S) in the paper.
     """

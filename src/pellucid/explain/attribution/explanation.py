@@ -19,10 +19,11 @@ SAVED_SIDE = 2048
 class Explanation:
     """How much each pixel had to do with an objective's value, by one method.
 
-    ``frame_map``: (h, w) or (3, h, w) float32 in the network's input frame (a leading N where a batch was explained). ``placement``: where that
-    frame lies on the photo. ``target``: the objective in words. ``layer``: the layer that a CAM method used, None for the others.
-    ``signed``: whether the map's values are shares of the objective, for (+) and against (−) it, as opposed to sensitivities, whose sign says
-    only in which direction a pixel would have to change.
+    ``frame_map``: (h, w) or (3, h, w) float32 in the network's input frame (a leading N where a batch was explained).
+    ``placement``: where that frame lies on the photo. ``target``: the objective in words. ``layer``: the layer that a
+    CAM method used, None for the others. ``signed``: whether the map's values are shares of the objective, for (+) and
+    against (−) it, as opposed to sensitivities, whose sign says only in which direction a pixel would have to change.
+    ``batched``: whether ``frame_map`` begins with N.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Explanation:
     frame_map: Tensor
     placement: Placement
     signed: bool = False
+    batched: bool = False
 
     @property
     def map(self) -> Tensor:
@@ -40,15 +42,18 @@ class Explanation:
     def strength(self) -> Tensor:
         """(h, w) in the network's frame: how much each pixel matters for the objective; what pixels are ranked by.
 
-        Signed maps: the sum over channels, negative where a pixel speaks against the objective. Others: the largest |value| of the channels.
+        Signed maps: the sum over channels, negative where a pixel speaks against the objective. Others: the largest
+        |value| of the channels.
         """
-        coloured = self.frame_map.ndim >= 3 and self.frame_map.shape[-3] == 3
+        coloured = self.frame_map.ndim - self.batched == 3
         if self.signed:
             return self.frame_map.sum(dim=-3) if coloured else self.frame_map
         return self.frame_map.abs().amax(dim=-3) if coloured else self.frame_map.abs()
 
     def heat(self, longest_side: int | None = None, percentile: float = 99.5) -> Tensor:
-        """(H, W) in [0, 1] on the photo, reduced to ``longest_side`` if given: the strength, what speaks against left out, scaled for the eye.
+        """(H, W) in [0, 1] on the photo, reduced to ``longest_side`` if given.
+
+        The strength, what speaks against left out, scaled for the eye.
 
         The given percentile of what the network saw becomes 1, so that one extreme pixel does not leave the rest dark.
         """
@@ -63,10 +68,10 @@ class Explanation:
     def save(self, directory: str | Path, stem: str | None = None) -> Path:
         """Writes the raw map as ``DIRECTORY/STEM.npz`` and returns its path.
 
-        Arrays in the file: ``map`` (float32, photo coordinates, reduced to at most 2048 pixels a side), ``photo_size`` (H, W),
-        and ``record`` (JSON text: method, target, layer). Read it with ``numpy.load``.
+        Arrays in the file: ``map`` (float32, photo coordinates, reduced to at most 2048 pixels a side), ``photo_size``
+        (H, W), and ``record`` (JSON text: method, target, layer). Read it with ``numpy.load``.
         """
-        name = stem or "-".join(_plain(part) for part in (self.method, self.target))
+        name = stem or "-".join(plain_name(part) for part in (self.method, self.target))
         path = Path(directory) / f"{name}.npz"
         record = {"method": self.method, "target": self.target, "layer": self.layer}
         with written_whole(path) as temporary, open(temporary, "wb") as file:
@@ -79,6 +84,6 @@ class Explanation:
         return path
 
 
-def _plain(text: str) -> str:
+def plain_name(text: str) -> str:
     """A text as part of a file name: letters, digits, '_' and '.' only."""
     return "".join(c if c.isalnum() or c in "_." else "_" for c in text).strip("_.")[:60] or "map"

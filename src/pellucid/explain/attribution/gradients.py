@@ -1,6 +1,7 @@
 """Attribution by gradients with respect to the image.
 
-Every function takes a subject and objectives, and returns for each objective one map of the frame: (N, h, w) or (N, 3, h, w).
+Every function takes a subject and objectives, and returns for each objective one map of the frame: (N, h, w) or (N, 3,
+h, w).
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.explain.forward import input_gradients
+from pellucid.explain.forward import input_gradients, quick
 from pellucid.explain.objectives import Objective
 from pellucid.explain.rectifiers import Rule
 from pellucid.explain.subject import Subject
@@ -45,7 +46,7 @@ def smooth_grad(
         # Drawn on the CPU, so that a seed gives the same map on every device.
         drawn = torch.randn((len(some), *subject.frame.shape), generator=generator).to(subject.frame)
         noisy = (subject.frame + drawn * spread).flatten(0, 1)
-        for total, gradient in zip(totals, input_gradients(subject, noisy, objectives)[1], strict=True):
+        for total, gradient in zip(totals, input_gradients(subject, quick(noisy), objectives)[1], strict=True):
             total += gradient.unflatten(0, (len(some), n)).sum(0) / samples
     return totals
 
@@ -53,16 +54,20 @@ def smooth_grad(
 def integrated_gradients(
     subject: Subject, objectives: Sequence[Objective], *, steps: int = 32, baseline: float | Tensor = 0.0
 ) -> list[Tensor]:
-    """(x − x₀) ⊙ the gradient averaged along the straight path from the baseline x₀ to x: (N, 3, h, w) (Sundararajan et al. 2017, section 3).
+    """(x − x₀) ⊙ the gradient averaged along the straight path from the baseline x₀ to x.
 
-    The map's sum approaches S(x) − S(x₀). ``steps``: points of the Gauss-Legendre rule on the path. ``baseline``: a value (0: black, where the
-    frame is in [0, 1]) or an image (3, h, w) of the frame's size.
+    (N, 3, h, w) (Sundararajan et al. 2017, section 3).
+
+    The map's sum approaches S(x) − S(x₀). ``steps``: points of the Gauss-Legendre rule on the path. ``baseline``: a
+    value (0: black, where the frame is in [0, 1]) or an image (3, h, w) of the frame's size.
     """
     _at_least_one("steps", steps)
     frame = subject.frame
     x0 = torch.as_tensor(baseline, dtype=frame.dtype, device=frame.device)
     if x0.ndim and x0.shape[-3:] != frame.shape[-3:]:
-        raise PellucidError(f"baseline of shape {tuple(x0.shape)}: give a number or an image of shape {tuple(frame.shape[-3:])}")
+        raise PellucidError(
+            f"baseline of shape {tuple(x0.shape)}: give a number or an image of shape {tuple(frame.shape[-3:])}"
+        )
     points, weights = np.polynomial.legendre.leggauss(steps)
     points, weights = (points + 1) / 2, weights / 2
     totals = [torch.zeros_like(frame) for _ in objectives]
@@ -70,18 +75,24 @@ def integrated_gradients(
         alphas = torch.as_tensor(points[some.start : some.stop]).to(frame).view(-1, 1, 1, 1, 1)
         shares = torch.as_tensor(weights[some.start : some.stop]).to(frame).view(-1, 1, 1, 1, 1)
         on_path = (x0 + alphas * (frame - x0)).flatten(0, 1)
-        for total, gradient in zip(totals, input_gradients(subject, on_path, objectives)[1], strict=True):
+        for total, gradient in zip(totals, input_gradients(subject, quick(on_path), objectives)[1], strict=True):
             total += (gradient.unflatten(0, (len(some), len(frame))) * shares).sum(0)
     return [(frame - x0) * total for total in totals]
 
 
 def deconvnet(subject: Subject, objectives: Sequence[Objective]) -> list[Tensor]:
-    """The gradient with every ReLU passing on only what is positive: (N, 3, h, w) (Zeiler & Fergus 2014, section 2.1)."""
+    """The gradient with every ReLU passing on only what is positive.
+
+    (N, 3, h, w) (Zeiler & Fergus 2014, section 2.1).
+    """
     return _by_rule(subject, objectives, "deconvnet")
 
 
 def guided_backprop(subject: Subject, objectives: Sequence[Objective]) -> list[Tensor]:
-    """The gradient with every ReLU passing on only what is positive, where it was active: (N, 3, h, w) (Springenberg et al. 2015, section 3.4)."""
+    """The gradient with every ReLU passing on only what is positive, where it was active.
+
+    (N, 3, h, w) (Springenberg et al. 2015, section 3.4).
+    """
     return _by_rule(subject, objectives, "guided_backprop")
 
 

@@ -30,14 +30,18 @@ def occlusion(
 ) -> list[Tensor]:
     """How far the objective falls when a square is covered: (N, h, w), signed (Zeiler & Fergus 2014, section 4.2).
 
-    Each pixel has the mean fall over the windows that cover it. ``window``: side in frame pixels (a seventh of the shorter side by default);
-    ``stride``: step between windows (half a window); ``fill``: what covers (the image's mean colour by default).
+    Each pixel has the mean fall over the windows that cover it. ``window``: side in frame pixels (a seventh of the
+    shorter side by default); ``stride``: step between windows (half a window); ``fill``: what covers (the image's mean
+    colour by default).
     """
     h, w = subject.frame.shape[-2:]
     window = window or max(1, min(h, w) // 7)
     stride = stride or max(1, window // 2)
     if not (1 <= window <= min(h, w) and stride >= 1):
-        raise PellucidError(f"occlusion window {window}, stride {stride}: the window must fit the {w}×{h} frame, the stride be at least 1")
+        raise PellucidError(
+            f"occlusion window {window}, stride {stride}: the window must fit the {w}×{h} frame, "
+            f"the stride be at least 1"
+        )
     corners = [(y, x) for y in _starts(h, window, stride) for x in _starts(w, window, stride)]
     kept = torch.ones(len(corners), 1, h, w, device=subject.frame.device, dtype=torch.bool)
     for i, (y, x) in enumerate(corners):
@@ -61,14 +65,19 @@ def rise(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Tensor]:
-    """How much higher the objective is when a pixel is kept, over random smooth masks: (N, h, w), signed (Petsiuk et al. 2018, section 3).
+    """How much higher the objective is when a pixel is kept, over random smooth masks.
 
-    A class's objective is its probability, as in the paper. The map is E[S | pixel kept] − E[S]; the paper's differs from it by
-    a constant and by the masks' uneven coverage. ``masks``: forward passes (the paper: 4000 to 8000). ``cells``: coarse cells a side.
-    ``keep``: probability that a cell is kept. What is hidden becomes zero, after the mean colour is subtracted: the mean colour.
+    (N, h, w), signed (Petsiuk et al. 2018, section 3).
+
+    A class's objective is its probability, as in the paper. The map is E[S | pixel kept] − E[S]; the paper's differs
+    from it by a constant and by the masks' uneven coverage. ``masks``: forward passes (the paper: 4000 to 8000).
+    ``cells``: coarse cells a side. ``keep``: probability that a cell is kept. What is hidden becomes zero, after the
+    mean colour is subtracted: the mean colour.
     """
     if masks < 1 or cells < 1 or not 0 < keep < 1:
-        raise PellucidError(f"rise with masks={masks}, cells={cells}, keep={keep}: masks and cells at least 1, keep between 0 and 1")
+        raise PellucidError(
+            f"rise with masks={masks}, cells={cells}, keep={keep}: masks and cells at least 1, keep between 0 and 1"
+        )
     drawn = _rise_masks(masks, cells, keep, tuple(subject.frame.shape[-2:]), seed).to(subject.frame)  # type: ignore[arg-type]
     maps = []
     for _, values in _each_image(subject, objectives, drawn, None, progress, probabilities=True):
@@ -78,7 +87,10 @@ def rise(
 
 
 def _rise_masks(masks: int, cells: int, keep: float, size: tuple[int, int], seed: int) -> Tensor:
-    """(M, 1, h, w) in [0, 1]: random cells, upsampled bilinearly one cell larger than the frame, cut at a random offset."""
+    """(M, 1, h, w) in [0, 1].
+
+    Random cells, upsampled bilinearly one cell larger than the frame, cut at a random offset.
+    """
     generator = torch.Generator().manual_seed(seed)
     h, w = size
     cell_h, cell_w = -(-h // cells), -(-w // cells)
@@ -87,7 +99,9 @@ def _rise_masks(masks: int, cells: int, keep: float, size: tuple[int, int], seed
     lefts = torch.randint(0, cell_w, (masks,), generator=generator).tolist()
     cut = torch.empty(masks, 1, h, w)
     for i, (top, left) in enumerate(zip(tops, lefts, strict=True)):
-        large = F.interpolate(coarse[i : i + 1], ((cells + 1) * cell_h, (cells + 1) * cell_w), mode="bilinear", align_corners=False)
+        large = F.interpolate(
+            coarse[i : i + 1], ((cells + 1) * cell_h, (cells + 1) * cell_w), mode="bilinear", align_corners=False
+        )
         cut[i] = large[0, :, top : top + h, left : left + w]
     return cut
 
@@ -108,7 +122,9 @@ def _each_image(
         values = []
         for start in range(0, m, BATCH):
             mask = kept[start : start + BATCH].to(image)
-            values.append(objective_values(subject, cover + (image - cover) * mask, objectives, probabilities=probabilities))
+            values.append(
+                objective_values(subject, cover + (image - cover) * mask, objectives, probabilities=probabilities)
+            )
             if progress is not None:
                 progress(i * m + min(start + BATCH, m), n * m)
         yield image, torch.cat(values)

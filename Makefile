@@ -1,0 +1,40 @@
+# Needs Python 3.11 or newer with pip, and make. uv is used where it is installed, else brought into .uv, never into the system.
+
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+# The interpreter that runs this is the one that uv uses: nothing is downloaded in its place.
+export UV_PYTHON ?= $(shell $(PYTHON) -c 'import sys; print(sys.executable)' 2>/dev/null)
+export UV_PYTHON_DOWNLOADS := never
+RUN := $(UV) run --locked
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo "make demo   explain three sample photos by every method; the pictures go to demo/"
+	@echo "make test   lint, types and all tests"
+	@echo "make lint   lint and types alone"
+	@echo "make bench  speed and memory against captum and pytorch-grad-cam"
+
+demo: $(UV)
+	@$(RUN) --no-dev pellucid demo --out demo
+
+test: lint
+	$(RUN) pytest -q
+
+lint: $(UV)
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+bench: $(UV)
+	$(RUN) python benchmarks/grad_cam.py
+	$(RUN) python benchmarks/guided_backprop.py
+	$(RUN) python benchmarks/memory.py
+
+.uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pellucid needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
+	@echo "bringing uv into .uv"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv 'uv>=0.5'
+
+clean:
+	rm -rf .venv .uv demo explained kernels.png build dist

@@ -1,0 +1,281 @@
+"""``pellucid explain``: what a network says of photos, and why."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.cli.common import complain, load_model, print_json, progress_bar
+from pellucid.errors import PellucidError
+from pellucid.explain import METHODS, Explanation, Faithfulness, Objective, attribute_all, check, class_logit
+from pellucid.explain.attribution import method_named
+from pellucid.explain.attribution.explanation import plain_name
+from pellucid.explain.rectifiers import UndefinedMethodError
+from pellucid.explain.watching import match_layers
+from pellucid.files import written_whole
+from pellucid.models import Classifier
+from pellucid.report.check import check_lines, check_table
+from pellucid.report.panel import draw_panel
+from pellucid.structures import find_photos, read_photo
+
+DEFAULT_METHODS = ("grad_cam", "smooth_grad", "integrated_gradients", "occlusion")
+
+
+@dataclass
+class Request:
+    """What to do with every photo."""
+
+    model: Classifier
+    targets: list[int]
+    top_k: int
+    methods: list[str]
+    all_methods: bool
+    layer: str | None
+    checked: bool
+    truth: str | None
+    settings: dict[str, float]
+    out: Path
+
+
+@dataclass
+class _Answer:
+    """One photo's record (JSON), its lines for people, and its checks."""
+
+    record: dict[str, Any]
+    checks: list[Faithfulness]
+    skipped: dict[str, str]
+
+
+def run(
+    *,
+    photos: list[Path],
+    model: str,
+    targets: list[str],
+    top_k: int,
+    methods: list[str],
+    layer: str | None,
+    check: bool,
+    truth: str | None,
+    settings: list[str],
+    out: Path,
+    checkpoint: Path | None,
+    classes: Path | None,
+    device: str,
+    json_output: bool,
+) -> None:
+    """Explains every photo; a photo that fails is reported and the others are done. Exits 2 if any failed."""
+    names, everything = chosen_methods(methods)
+    parsed = _settings(settings, names)
+    if truth is not None and not check:
+        raise PellucidError("--truth is used by the faithfulness tests: give --check with it")
+    found = find_photos(photos)
+    network = load_model(model, checkpoint, classes, device)
+    if layer is not None and layer.strip().lower().replace("_", " ") != "last conv":
+        match_layers(network.network, layer)  # a wrong name is said before any photo is done
+    request = Request(
+        model=network,
+        targets=[network.classes.index(t) for t in targets],
+        top_k=top_k,
+        methods=names,
+        all_methods=everything,
+        layer=layer,
+        checked=check,
+        truth=truth,
+        settings=parsed,
+        out=out,
+    )
+    items, failed = explain_photos(request, found, print_lines=not json_output)
+    if json_output:
+        print_json(items)
+    if failed:
+        if len(found) > 1 and not json_output:
+            print(f"{len(found) - failed} of {len(found)} photos explained, {failed} failed", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def explain_photos(request: Request, photos: list[Path], *, print_lines: bool) -> tuple[list[dict[str, Any]], int]:
+    """The records of all photos, in order, and how many failed."""
+    items: list[dict[str, Any]] = []
+    failed = 0
+    folders: set[str] = set()
+    steps = len(request.methods) + 1
+    with progress_bar() as bar:
+        task = bar.add_task("", total=steps * len(photos))
+        for number, photo in enumerate(photos):
+
+            def say(text: str, photo: Path = photo) -> None:
+                bar.update(task, description=f"{photo.name}: {text}")
+
+            folder = request.out / _folder(photo, folders)
+            try:
+                answer = _explain_one(request, photo, folder, say, lambda: bar.advance(task))
+            except UndefinedMethodError:
+                raise  # true of the network, so of every photo
+            except PellucidError as error:
+                failed += 1
+                items.append({"photo": str(photo), "error": str(error)})
+                bar.console.print(end="")
+                complain(str(error) if str(photo) in str(error) else f"{photo}: {error}")
+            else:
+                items.append(answer.record)
+                if print_lines:
+                    for line in _lines(answer):
+                        print(line, flush=True)
+            bar.update(task, completed=steps * (number + 1))
+    return items, failed
+
+
+def _explain_one(
+    request: Request, path: Path, folder: Path, say: Callable[[str], None], advance: Callable[[], object]
+) -> _Answer:
+    model = request.model
+    say("reading")
+    photo = read_photo(path)
+    said = model.predict([photo])[0]
+    top = said.top(5)
+    indices = request.targets or [score.index for score in top[: request.top_k]]
+    if request.top_k > 5 and not request.targets:
+        indices = [score.index for score in said.top(request.top_k)]
+    objectives: list[Objective] = [class_logit(model.classes[i]) for i in indices]
+    region = _region(request.truth, photo) if request.truth is not None else None
+
+    made: list[Explanation] = []
+    skipped: dict[str, str] = {}
+    for name in request.methods:
+        say(METHODS[name].title)
+        options = {k: v for k, v in request.settings.items() if k in METHODS[name].options}
+        layer = request.layer if METHODS[name].uses_layer else None
+        try:
+            made += attribute_all(model, photo, objectives, method=name, layer=layer, **options)
+        except UndefinedMethodError as error:
+            if not request.all_methods:
+                raise
+            skipped[name] = str(error)
+        advance()
+    made.sort(key=lambda e: [str(o) for o in objectives].index(e.target))
+
+    checks = check(model, photo, objectives, made, truth=region, report=say) if request.checked else []
+    say("drawing")
+    files = [e.save(folder, _stem(e, made)) for e in made]
+    notes = {(c.method, c.target): "fails: " + c.failures_in_short for c in checks if c.failures}
+    named = {model.classes[i]: float(said.probabilities[i]) for i in indices}
+    panel = draw_panel(
+        photo,
+        top,
+        made,
+        path=folder / "panel.png",
+        title=path.name,
+        subtitle=f"{model.name}: what it says of the photo, and why",
+        notes=notes,
+    )
+    record: dict[str, Any] = {
+        "photo": str(path),
+        "model": model.name,
+        "size": [said.size[1], said.size[0]],
+        "predictions": [{"class": s.name, "index": s.index, "probability": s.probability} for s in top],
+        "targets": [
+            {"class": n, "index": i, "probability": p} for i, (n, p) in zip(indices, named.items(), strict=True)
+        ],
+        "maps": [
+            {"method": e.method, "target": e.target, "layer": e.layer, "file": str(file)}
+            for e, file in zip(made, files, strict=True)
+        ],
+        "panel": str(panel),
+    }
+    for item, figures in zip(record["maps"], checks, strict=False):
+        item["check"] = figures.figures()
+    if skipped:
+        record["skipped"] = skipped
+    with written_whole(folder / "record.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    return _Answer(record, checks, skipped)
+
+
+def _lines(answer: _Answer) -> Iterable[str]:
+    record = answer.record
+    said = ", ".join(f"{p['class']} {p['probability']:.1%}" for p in record["predictions"][:3])
+    yield f"{record['photo']}: {said}"
+    for name, why in answer.skipped.items():
+        yield f"  {name} left out: {why}"
+    if answer.checks:
+        yield check_table(answer.checks)
+        yield from check_lines(answer.checks)
+    yield f"  panel {record['panel']}"
+
+
+def chosen_methods(given: list[str]) -> tuple[list[str], bool]:
+    """The methods' names in the panel's order, and whether 'all' was asked for.
+
+    Raises PellucidError for an unknown one.
+    """
+    words = [word for text in given for word in text.split(",") if word.strip()]
+    if any(word.strip().lower() == "all" for word in words):
+        return list(METHODS), True
+    wanted = {method_named(word).name for word in words} or set(DEFAULT_METHODS)
+    return [name for name in METHODS if name in wanted], False
+
+
+def _settings(given: list[str], methods: list[str]) -> dict[str, float]:
+    known = {option for name in methods for option in METHODS[name].options} - {"progress"}
+    parsed: dict[str, float] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise PellucidError(
+                f"--set {text}: give NAME=VALUE, NAME one of "
+                f"{', '.join(sorted(known)) or '(these methods have no settings)'}"
+            )
+        try:
+            number = float(value)
+        except ValueError:
+            raise PellucidError(f"--set {text}: '{value}' is no number") from None
+        parsed[name] = (
+            int(number) if number.is_integer() and name not in ("noise", "keep", "fill", "baseline") else number
+        )
+    return parsed
+
+
+def _region(text: str, photo: Tensor) -> Tensor:
+    """The true region as a mask (H, W), from 'x1,y1,x2,y2' or the path of a mask image."""
+    H, W = photo.shape[-2:]
+    parts = text.split(",")
+    if len(parts) == 4:
+        try:
+            x1, y1, x2, y2 = (float(part) for part in parts)
+        except ValueError:
+            raise PellucidError(f"--truth {text}: give four numbers x1,y1,x2,y2, or a mask image") from None
+        rows = torch.arange(H)[:, None] + 0.5
+        columns = torch.arange(W)[None] + 0.5
+        mask = (rows > y1) & (rows < y2) & (columns > x1) & (columns < x2)
+    else:
+        mask = read_photo(text).amax(0) > 0
+        if mask.shape != (H, W):
+            raise PellucidError(
+                f"{text}: the mask is {mask.shape[1]}×{mask.shape[0]}, the photo {W}×{H}; they must agree"
+            )
+    if not mask.any():
+        raise PellucidError(f"--truth {text}: the region holds no pixel of the {W}×{H} photo")
+    return mask
+
+
+def _folder(photo: Path, taken: set[str]) -> str:
+    """A folder name of the photo's own: its stem, numbered where two photos share it."""
+    stem = plain_name(photo.stem)
+    name, number = stem, 1
+    while name.lower() in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name.lower())
+    return name
+
+
+def _stem(explanation: Explanation, made: list[Explanation]) -> str:
+    """A map's file name: method and target, kept apart where two targets look the same in a file name."""
+    stem = f"{explanation.method}-{plain_name(explanation.target)}"
+    same = [e for e in made if f"{e.method}-{plain_name(e.target)}" == stem]
+    return stem if len(same) == 1 else f"{stem}-{same.index(explanation) + 1}"

@@ -1,0 +1,22 @@
+"""``pellucid kernels``: a network's first-layer kernels as a picture."""
+
+from pathlib import Path
+
+from pellucid.cli.common import load_model
+from pellucid.explain import first_kernels
+from pellucid.report.kernels import draw_kernels
+
+
+def run(*, model: str, layer: str | None, out: Path, checkpoint: Path | None, classes: Path | None) -> None:
+    """Draws the kernels and prints where."""
+    network = load_model(model, checkpoint, classes, "cpu")
+    name, weights = first_kernels(network, layer)
+    count, channels, height, width = weights.shape
+    path = out if out.suffix else out / "kernels.png"
+    draw_kernels(
+        weights,
+        path=path,
+        title=f"{network.name}: the kernels of {name}",
+        subtitle=f"{count} kernels of {width}×{height} pixels, {channels} input channel{'s' if channels > 1 else ''}",
+    )
+    print(f"{network.name}, {name}: {count} kernels of {width}×{height}\n  picture {path}")

@@ -1,0 +1,50 @@
+"""What tests of several rooms share: a photo, the embedded classifier, random networks that still behave."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from skimage import data
+from torch import Tensor, nn
+
+import pellucid
+from pellucid.models.classification import Classifier
+
+Shaken = Callable[..., nn.Module]
+
+
+@pytest.fixture(scope="session")
+def chelsea() -> Tensor:
+    """A photo of a tabby: uint8 (3, 300, 451)."""
+    return torch.from_numpy(data.chelsea().transpose(2, 0, 1).copy())
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Classifier:
+    """The classifier whose weights come with the installation; a test must leave it as it is."""
+    return pellucid.load()
+
+
+@torch.no_grad()
+def _shaken(network: nn.Module, seed: int = 0, *, double: bool = False) -> nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=generator)
+
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.copy_(noise(module.running_mean) * 0.2)
+            module.running_var.copy_(0.5 + noise(module.running_var).abs())
+            module.weight.copy_(1 + noise(module.weight) * 0.2)
+        if isinstance(getattr(module, "bias", None), Tensor):
+            module.bias.copy_(noise(module.bias) * 0.2)
+    return (network.double() if double else network).eval()
+
+
+@pytest.fixture(scope="session")
+def shaken() -> Shaken:
+    """Gives a network biases and batch-normalisation statistics that are not 0 and 1, and sets it to evaluation."""
+    return _shaken
