@@ -3,7 +3,7 @@
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import timm
 import torch
@@ -33,7 +33,7 @@ def batch(images: int) -> Tensor:
     return torch.randn(images, 3, 224, 224)
 
 
-def timed(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def timed(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each contestant, all of them in turn in every round, so that a busy moment hits everyone alike."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for work in contestants.values():

@@ -14,14 +14,14 @@ from pellucid.errors import PellucidError
 
 if TYPE_CHECKING:
     from pellucid import explain
-    from pellucid.models.loading import available, load
+    from pellucid.models import available, load
 
 __all__ = ["PellucidError", "available", "explain", "load"]
 
 __version__ = _version("pellucid")
 
 # Loaded when first asked for: `import pellucid` and `pellucid --help` import no torch.
-_LAZY = {"load": "pellucid.models.loading", "available": "pellucid.models.loading", "explain": ""}
+_LAZY = {"load": "pellucid.models", "available": "pellucid.models", "explain": ""}
 
 
 def __getattr__(name: str) -> Any:

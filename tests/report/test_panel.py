@@ -19,7 +19,6 @@ from pellucid.report.panel import compose_panel
 from pellucid.report.tiles import heat_in, heat_tile, resized, seen
 from pellucid.structures import ClassScore, Placement
 
-METHODS = list(METHODS)
 TARGETS = ["tabby", "Egyptian cat", "tiger cat", "lynx, catamount", "Windsor tie"]
 HEAD = {"title": "chelsea.png", "subtitle": "tf_efficientnet_lite0 · ImageNet-1k"}
 

@@ -52,7 +52,7 @@ def run(
         norm=norm,
         epsilon=radius,
         steps=steps,
-        seed=seed,  # type: ignore[arg-type]
+        seed=seed,
     )
     size = (made.image.shape[-2], made.image.shape[-1])
     before, after = (Annotations(size, network.classes, logits) for logits in (made.before, made.after))

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -48,8 +47,8 @@ def adversarial(
     photo: Photo,
     *,
     target: str | int | None = None,
-    method: Literal["fgsm", "pgd"] = "pgd",
-    norm: Literal["linf", "l2"] = "linf",
+    method: str = "pgd",
+    norm: str = "linf",
     epsilon: float | None = None,
     steps: int = 20,
     step_size: float | None = None,

@@ -110,7 +110,7 @@ _RECTIFIERS: dict[Any, Callable[..., Any]] = {
     F.hardtanh_: _in_place(_hardtanh),
     F.threshold: _threshold,
     torch.threshold: _threshold,
-    F.threshold_: _in_place(_threshold),
+    torch.threshold_: _in_place(_threshold),
     torch.clamp: _clamp,
     Tensor.clamp: _clamp,
     torch.clip: _clamp,
@@ -191,9 +191,9 @@ class RectifierRule(TorchFunctionMode):
             return func(*args, **kwargs)
         if in_place and x._is_view():
             # autograd refuses a custom in-place function on some views; copying into the view is the same
-            return x.copy_(_Rectify.apply(x, cap, self.rule, False, True))  # type: ignore[no-untyped-call]
+            return x.copy_(_Rectify.apply(x, cap, self.rule, False, True))
         keeps_output = in_place or func in (F.relu, torch.relu, Tensor.relu)
-        return _Rectify.apply(x, cap, self.rule, in_place, keeps_output)  # type: ignore[no-untyped-call]
+        return _Rectify.apply(x, cap, self.rule, in_place, keeps_output)
 
     def check(self) -> None:
         """Raises UndefinedMethodError where the network that just ran has activations without such a rule."""

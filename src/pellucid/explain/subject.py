@@ -53,7 +53,7 @@ class Subject:
         self.network: nn.Module = model.network if is_framed(model) else model
         with torch.no_grad():
             if is_framed(model):
-                self.frame, self.placements = model.prepare(photo if self.batched else [photo])  # type: ignore[arg-type,list-item]
+                self.frame, self.placements = model.prepare(photo if self.batched else [photo])  # type: ignore[arg-type]
             else:
                 self.frame = self._as_it_is(photo)
                 n, (h, w) = len(self.frame), self.frame.shape[-2:]
