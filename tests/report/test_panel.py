@@ -11,13 +11,15 @@ import torch
 from PIL import Image
 
 import pellucid.report
+from pellucid import explain as explaining
 from pellucid.errors import PellucidError
-from pellucid.explain import METHODS
 from pellucid.report import draw_panel, method_title
 from pellucid.report.colours import muted
 from pellucid.report.panel import compose_panel
 from pellucid.report.tiles import heat_in, heat_tile, resized, seen
 from pellucid.structures import ClassScore, Placement
+
+METHODS = list(explaining.METHODS)
 
 TARGETS = ["tabby", "Egyptian cat", "tiger cat", "lynx, catamount", "Windsor tie"]
 HEAD = {"title": "chelsea.png", "subtitle": "tf_efficientnet_lite0 · ImageNet-1k"}

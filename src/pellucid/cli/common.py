@@ -1,13 +1,17 @@
 """What the commands share: loading the model that was asked for, progress, JSON."""
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from pellucid.errors import PellucidError
 from pellucid.models import Classifier, load
@@ -24,30 +28,70 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # a meta tensor has no value
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise PellucidError(f"--device {name}: not available here; use cpu, or auto") from error
     return device
 
 
+def check_folder(out: Path) -> None:
+    """Raises PellucidError where nothing can be written to --out: before the work rather than after it."""
+    try:
+        existing = out
+        while not existing.exists():
+            existing = existing.parent
+        if not existing.is_dir():
+            raise PellucidError(f"--out {out}: {existing} is a file; choose a folder")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise PellucidError(f"--out {out}: {existing} may not be written to; choose another folder")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PellucidError(f"--out {out}: cannot write here ({reason}); choose another folder") from error
+
+
 def progress_bar() -> Progress:
-    """A progress bar on stderr with rate and time left, silent when stderr is no terminal."""
-    console = Console(stderr=True)
+    """A progress bar on stderr with rate and time left, silent when stderr is no terminal.
+
+    What is printed meanwhile belongs inside ``paused``.
+    """
     return Progress(
-        TextColumn("{task.description}", table_column=None),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=console,
+        console=Console(stderr=True),
         transient=True,
-        disable=not console.is_terminal,
+        # What goes to stdout stays there, though rich would send it where the bar is.
+        redirect_stdout=False,
+        # Asked of the stream itself: where FORCE_COLOR is set, rich takes a file for a terminal.
+        disable=not sys.stderr.isatty(),
     )
 
 
+@contextmanager
+def paused(bar: Progress) -> Iterator[None]:
+    """Within it the bar is off the screen, so that lines can be printed."""
+    bar.stop()
+    try:
+        yield
+    finally:
+        bar.start()
+
+
+def json_text(value: Any, encoding: str = "utf-8") -> str:
+    """JSON, readable, with names as they are wherever the encoding has them all (a file's name may be no text)."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=2, allow_nan=False)
+    return text
+
+
 def print_json(value: Any) -> None:
-    """JSON on stdout, readable, with names as they are."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """JSON on stdout."""
+    print(json_text(value, getattr(sys.stdout, "encoding", None) or "utf-8"))
 
 
 def complain(message: str) -> None:

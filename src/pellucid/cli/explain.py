@@ -1,8 +1,10 @@
 """``pellucid explain``: what a network says of photos, and why."""
 
-import json
+import math
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid.cli.common import complain, load_model, print_json, progress_bar
+from pellucid.cli.common import check_folder, complain, json_text, load_model, paused, print_json, progress_bar
 from pellucid.errors import PellucidError
 from pellucid.explain import METHODS, Explanation, Faithfulness, Objective, attribute_all, check, class_logit
 from pellucid.explain.attribution import method_named
@@ -21,9 +23,11 @@ from pellucid.files import written_whole
 from pellucid.models import Classifier
 from pellucid.report.check import check_lines, check_table
 from pellucid.report.panel import draw_panel
-from pellucid.structures import find_photos, read_photo
+from pellucid.structures import ClassScore, find_photos, read_photo
 
 DEFAULT_METHODS = ("grad_cam", "smooth_grad", "integrated_gradients", "occlusion")
+_SHARES = ("noise", "keep", "fill", "baseline")
+"""The settings that are shares or pixel values; the others are whole numbers."""
 
 
 @dataclass
@@ -73,13 +77,17 @@ def run(
     parsed = _settings(settings, names)
     if truth is not None and not check:
         raise PellucidError("--truth is used by the faithfulness tests: give --check with it")
-    found = find_photos(photos)
+    if layer is not None and not any(METHODS[name].uses_layer for name in names):
+        using = ", ".join(name for name, known in METHODS.items() if known.uses_layer)
+        raise PellucidError(f"--layer {layer}: none of these methods looks at a layer; those that do are {using}")
+    check_folder(out)
+    found, refused = _found(photos, out)
     network = load_model(model, checkpoint, classes, device)
-    if layer is not None and layer.strip().lower().replace("_", " ") != "last conv":
-        match_layers(network.network, layer)  # a wrong name is said before any photo is done
+    if layer is not None:
+        _check_layer(network, layer)
     request = Request(
         model=network,
-        targets=[network.classes.index(t) for t in targets],
+        targets=list(dict.fromkeys(network.classes.index(t) for t in targets)),
         top_k=top_k,
         methods=names,
         all_methods=everything,
@@ -89,7 +97,7 @@ def run(
         settings=parsed,
         out=out,
     )
-    items, failed = explain_photos(request, found, print_lines=not json_output)
+    items, failed = explain_photos(request, found, print_lines=not json_output, refused=refused)
     if json_output:
         print_json(items)
     if failed:
@@ -98,8 +106,44 @@ def run(
         raise SystemExit(2)
 
 
-def explain_photos(request: Request, photos: list[Path], *, print_lines: bool) -> tuple[list[dict[str, Any]], int]:
-    """The records of all photos, in order, and how many failed."""
+def _found(given: list[Path], out: Path) -> tuple[list[Path], dict[Path, PellucidError]]:
+    """The photos to explain, in order, and what is wrong with those that cannot even be looked for.
+
+    What an earlier run wrote to ``out`` is not taken for a photo of the folder that ``out`` lies in.
+    """
+    found: list[Path] = []
+    refused: dict[Path, PellucidError] = {}
+    ours = Path(os.path.realpath(out))
+    for path in given:
+        try:
+            inside = find_photos([path])
+        except PellucidError as error:
+            refused[path] = error
+            inside = [path]
+        real = Path(os.path.realpath(path))
+        if ours != real and real in ours.parents:
+            inside = [p for p in inside if ours not in Path(os.path.realpath(p)).parents]
+            if not inside:
+                refused[path] = PellucidError(f"{path}: holds no photo but what an earlier run wrote to {out}")
+                inside = [path]
+        found += inside
+    return found, refused
+
+
+def _check_layer(model: Classifier, layer: str) -> None:
+    """Says what is wrong with a layer's name before any photo is done."""
+    if layer.strip().lower().replace("_", " ") == "last conv":
+        return
+    matched = match_layers(model.network, layer)
+    if len(matched) > 1:
+        some = ", ".join(matched[:4]) + (" …" if len(matched) > 4 else "")
+        raise PellucidError(f"layer '{layer}' means {len(matched)} layers ({some}); name one")
+
+
+def explain_photos(
+    request: Request, photos: list[Path], *, print_lines: bool, refused: Mapping[Path, PellucidError] | None = None
+) -> tuple[list[dict[str, Any]], int]:
+    """The records of all photos, in order, and how many failed; ``refused``: what is known to be wrong with some."""
     items: list[dict[str, Any]] = []
     failed = 0
     folders: set[str] = set()
@@ -111,21 +155,23 @@ def explain_photos(request: Request, photos: list[Path], *, print_lines: bool) -
             def say(text: str, photo: Path = photo) -> None:
                 bar.update(task, description=f"{photo.name}: {text}")
 
-            folder = request.out / _folder(photo, folders)
             try:
+                if refused and photo in refused:
+                    raise refused[photo]
+                folder = request.out / _folder(photo, folders)
                 answer = _explain_one(request, photo, folder, say, lambda: bar.advance(task))
             except UndefinedMethodError:
                 raise  # true of the network, so of every photo
             except PellucidError as error:
                 failed += 1
                 items.append({"photo": str(photo), "error": str(error)})
-                bar.console.print(end="")
-                complain(str(error) if str(photo) in str(error) else f"{photo}: {error}")
+                with paused(bar):
+                    complain(str(error) if str(photo) in str(error) else f"{photo}: {error}")
             else:
                 items.append(answer.record)
                 if print_lines:
-                    for line in _lines(answer):
-                        print(line, flush=True)
+                    with paused(bar):
+                        print("\n".join(_lines(answer)), flush=True)
             bar.update(task, completed=steps * (number + 1))
     return items, failed
 
@@ -137,11 +183,10 @@ def _explain_one(
     say("reading")
     photo = read_photo(path)
     said = model.predict([photo])[0]
-    top = said.top(5)
-    indices = request.targets or [score.index for score in top[: request.top_k]]
-    if request.top_k > 5 and not request.targets:
-        indices = [score.index for score in said.top(request.top_k)]
-    objectives: list[Objective] = [class_logit(model.classes[i]) for i in indices]
+    top = said.top(5 if request.targets else max(5, request.top_k))
+    probabilities = said.probabilities.tolist()
+    targets = [ClassScore(model.classes[i], i, probabilities[i]) for i in request.targets] or top[: request.top_k]
+    objectives: list[Objective] = [class_logit(target.name) for target in targets]
     region = _region(request.truth, photo) if request.truth is not None else None
 
     made: list[Explanation] = []
@@ -161,39 +206,50 @@ def _explain_one(
 
     checks = check(model, photo, objectives, made, truth=region, report=say) if request.checked else []
     say("drawing")
-    files = [e.save(folder, _stem(e, made)) for e in made]
-    notes = {(c.method, c.target): "fails: " + c.failures_in_short for c in checks if c.failures}
-    named = {model.classes[i]: float(said.probabilities[i]) for i in indices}
-    panel = draw_panel(
-        photo,
-        top,
-        made,
-        path=folder / "panel.png",
-        title=path.name,
-        subtitle=f"{model.name}: what it says of the photo, and why",
-        notes=notes,
-    )
-    record: dict[str, Any] = {
-        "photo": str(path),
-        "model": model.name,
-        "size": [said.size[1], said.size[0]],
-        "predictions": [{"class": s.name, "index": s.index, "probability": s.probability} for s in top],
-        "targets": [
-            {"class": n, "index": i, "probability": p} for i, (n, p) in zip(indices, named.items(), strict=True)
-        ],
-        "maps": [
-            {"method": e.method, "target": e.target, "layer": e.layer, "file": str(file)}
-            for e, file in zip(made, files, strict=True)
-        ],
-        "panel": str(panel),
-    }
-    for item, figures in zip(record["maps"], checks, strict=False):
-        item["check"] = figures.figures()
-    if skipped:
-        record["skipped"] = skipped
-    with written_whole(folder / "record.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    written: list[Path] = []
+    try:
+        for explanation in made:
+            written.append(explanation.save(folder, _stem(explanation, made)))
+        files = list(written)
+        panel = draw_panel(
+            photo,
+            top + [target for target in targets if target.index not in {score.index for score in top}],
+            made,
+            path=folder / "panel.png",
+            title=path.name,
+            subtitle=f"{model.name}: what it says of the photo, and why",
+            notes={(c.method, c.target): "fails: " + c.failures_in_short for c in checks if c.failures},
+        )
+        written.append(panel)
+        record: dict[str, Any] = {
+            "photo": str(path),
+            "model": model.name,
+            "size": [said.size[1], said.size[0]],
+            "predictions": [_scored(score) for score in top],
+            "targets": [_scored(score) for score in targets],
+            "maps": [
+                {"method": e.method, "target": e.target, "layer": e.layer, "file": str(file)}
+                for e, file in zip(made, files, strict=True)
+            ],
+            "panel": str(panel),
+        }
+        for item, figures in zip(record["maps"], checks, strict=False):
+            item["check"] = figures.figures()
+        if skipped:
+            record["skipped"] = skipped
+        with written_whole(folder / "record.json") as temporary:
+            temporary.write_text(json_text(record) + "\n", encoding="utf-8")
+    except BaseException:  # a full disk, Ctrl-C: a photo's folder holds all that belongs to it, or nothing of it
+        for file in written:
+            file.unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()
+        raise
     return _Answer(record, checks, skipped)
+
+
+def _scored(score: ClassScore) -> dict[str, Any]:
+    return {"class": score.name, "index": score.index, "probability": score.probability}
 
 
 def _lines(answer: _Answer) -> Iterable[str]:
@@ -216,6 +272,8 @@ def chosen_methods(given: list[str]) -> tuple[list[str], bool]:
     words = [word for text in given for word in text.split(",") if word.strip()]
     if any(word.strip().lower() == "all" for word in words):
         return list(METHODS), True
+    if given and not words:
+        raise PellucidError(f"--method: names no method; the methods are {', '.join(METHODS)}")
     wanted = {method_named(word).name for word in words} or set(DEFAULT_METHODS)
     return [name for name in METHODS if name in wanted], False
 
@@ -230,21 +288,30 @@ def _settings(given: list[str], methods: list[str]) -> dict[str, float]:
                 f"--set {text}: give NAME=VALUE, NAME one of "
                 f"{', '.join(sorted(known)) or '(these methods have no settings)'}"
             )
-        try:
-            number = float(value)
-        except ValueError:
-            raise PellucidError(f"--set {text}: '{value}' is no number") from None
-        parsed[name] = (
-            int(number) if number.is_integer() and name not in ("noise", "keep", "fill", "baseline") else number
-        )
+        parsed[name] = _setting(name, value)
     return parsed
+
+
+def _setting(name: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        raise PellucidError(f"--set {name}={value}: '{value}' is no number") from None
+    if name in _SHARES:
+        if not 0 <= number <= 1:
+            raise PellucidError(f"--set {name}={value}: give a number from 0 to 1")
+        return number
+    least, most = (0, 2**32) if name == "seed" else (1, 10_000)
+    if not (math.isfinite(number) and number.is_integer() and least <= number <= most):
+        raise PellucidError(f"--set {name}={value}: give a whole number from {least} to {most}")
+    return int(number)
 
 
 def _region(text: str, photo: Tensor) -> Tensor:
     """The true region as a mask (H, W), from 'x1,y1,x2,y2' or the path of a mask image."""
     H, W = photo.shape[-2:]
     parts = text.split(",")
-    if len(parts) == 4:
+    if len(parts) == 4 and not Path(text).exists():
         try:
             x1, y1, x2, y2 = (float(part) for part in parts)
         except ValueError:
@@ -276,6 +343,9 @@ def _folder(photo: Path, taken: set[str]) -> str:
 
 def _stem(explanation: Explanation, made: list[Explanation]) -> str:
     """A map's file name: method and target, kept apart where two targets look the same in a file name."""
-    stem = f"{explanation.method}-{plain_name(explanation.target)}"
-    same = [e for e in made if f"{e.method}-{plain_name(e.target)}" == stem]
-    return stem if len(same) == 1 else f"{stem}-{same.index(explanation) + 1}"
+
+    def plain(e: Explanation) -> str:
+        return f"{e.method}-{plain_name(e.target)}"
+
+    same = [e.target for e in made if plain(e).lower() == plain(explanation).lower()]
+    return plain(explanation) if len(same) == 1 else f"{plain(explanation)}-{same.index(explanation.target) + 1}"

@@ -105,8 +105,9 @@ def adversarial(
                 loss = loss if goal is None else -loss
             if not torch.isfinite(loss):
                 raise PellucidError("the network gives NaN or infinity for this photo; check its weights")
-            if float(loss) > best_loss:
-                best, best_loss = x.detach(), float(loss)
+            reached = float(loss.detach())
+            if step and reached > best_loss:
+                best, best_loss = x.detach(), reached
             if step == steps:
                 break
             (gradient,) = torch.autograd.grad(loss, x)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from pellucid.errors import PellucidError
-from pellucid.explain.attribution import Explanation, explain_subject, method_named
+from pellucid.explain.attribution import Explanation, explain_subject
 from pellucid.explain.attribution.gradients import BATCH
 from pellucid.explain.forward import objective_values
 from pellucid.explain.objectives import Objective, as_objective
@@ -103,14 +103,14 @@ class Faithfulness:
 
 
 def deletion(
-    model: nn.Module, photo: Photo, objective: Objective | str | int, explanation: Explanation, *, steps: int = 16
+    model: nn.Module, photo: Photo, objective: Objective | str | int, explanation: Explanation, *, steps: int = 15
 ) -> Curve:
     """The objective as the map's strongest pixels are replaced by the image's mean colour, step by step."""
     return _curve(Subject(model, photo), as_objective(objective), _order(explanation), steps, insert=False)
 
 
 def insertion(
-    model: nn.Module, photo: Photo, objective: Objective | str | int, explanation: Explanation, *, steps: int = 16
+    model: nn.Module, photo: Photo, objective: Objective | str | int, explanation: Explanation, *, steps: int = 15
 ) -> Curve:
     """The objective as the map's strongest pixels are put back into a blurred image, step by step."""
     return _curve(Subject(model, photo), as_objective(objective), _order(explanation), steps, insert=True)
@@ -136,7 +136,7 @@ def check(
     explanations: Sequence[Explanation],
     *,
     truth: Tensor | None = None,
-    steps: int = 16,
+    steps: int = 15,
     stages: int = 4,
     seed: int = 0,
     report: Report | None = None,
@@ -189,12 +189,14 @@ def check(
     ]
 
 
-# The randomisation check compares like with like: perturbation methods run with few, fixed masks on both networks.
-_CHEAPER: dict[str, dict[str, Any]] = {
-    "rise": {"masks": 256},
-    "smooth_grad": {"samples": 8},
-    "integrated_gradients": {"steps": 8},
-}
+def _cheaper(subject: Subject) -> dict[str, dict[str, Any]]:
+    """Settings for the randomisation check, which compares like with like: few, fixed passes on both networks."""
+    return {
+        "rise": {"masks": 128},
+        "occlusion": {"stride": max(1, min(subject.frame.shape[-2:]) // 7)},
+        "smooth_grad": {"samples": 8},
+        "integrated_gradients": {"steps": 8},
+    }
 
 
 def _randomisation(
@@ -206,11 +208,12 @@ def _randomisation(
     say: Report,
 ) -> list[RandomisationCheck]:
     wanted = dict.fromkeys((e.method, e.layer) for e in explanations)
+    cheaper = _cheaper(subject)
 
     def maps(of: Subject) -> dict[tuple[str, str | None, str], Tensor]:
         found = {}
         for method, layer in wanted:
-            options = {k: v for k, v in _CHEAPER.get(method, {}).items() if k in method_named(method).options}
+            options = cheaper.get(method, {})
             for made in explain_subject(of, list(asked.values()), method=method, layer=layer, **options):
                 found[method, layer, made.target] = made.strength()
         return found

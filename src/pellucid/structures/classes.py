@@ -68,7 +68,7 @@ class Classes:
         if found:
             candidates = ", ".join(f"{i} ({self.names[i]})" for i in found)
             raise PellucidError(f"class '{name}' is ambiguous: {candidates}; give the index")
-        if name.strip().isdigit():
+        if name.strip().isdecimal():
             return self.index(int(name))
         raise PellucidError(f"unknown class '{name}'{nearest(name, self._all_names)}")
 
