@@ -14,7 +14,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside ``path``; on success it is flushed to disk and renamed to ``path``, else removed.
 
     The temporary name keeps the suffix, since many writers choose the format by it. Raises PellucidError where the
-    folder cannot be made or written.
+    folder cannot be made or written, or the disk is full.
     """
     path = Path(path)
     try:
@@ -30,6 +30,8 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        raise PellucidError(f"{path}: cannot be written ({error.strerror or error}); is the disk full?") from error
     finally:
         temporary.unlink(missing_ok=True)
 

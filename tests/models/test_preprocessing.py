@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from skimage import data
 from timm.data import resolve_model_data_config
-from timm.data.transforms import str_to_pil_interp
+from timm.data.transforms import ResizeKeepRatio, str_to_interp_mode, str_to_pil_interp
 from timm.data.transforms_factory import transforms_imagenet_eval
 from torchvision.models import get_model_weights
 
@@ -48,6 +48,9 @@ def test_parity_with_timm(size, crop_fraction, crop_mode, interpolation):
     theirs = transforms_imagenet_eval(
         size, crop_pct=crop_fraction, crop_mode=crop_mode, interpolation=interpolation, normalize=False, mean=MEAN
     )
+    keeping = [t for t in theirs.transforms if isinstance(t, ResizeKeepRatio)]
+    if keeping and keeping[0].interpolation != str_to_interp_mode(interpolation):
+        pytest.skip("this version of timm takes bilinear for every frame that is not square")
     for name, photo in PHOTOS.items():
         image = Image.fromarray(np.ascontiguousarray(photo))
         if crop_mode == "squash":  # Pillow 13 may go along the height first, earlier ones never do

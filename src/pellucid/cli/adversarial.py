@@ -6,14 +6,15 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from pellucid.cli.common import load_model, print_json
+from pellucid.cli.common import check_folder, load_model, print_json
 from pellucid.errors import PellucidError
 from pellucid.explain import adversarial, attribute, class_logit
+from pellucid.explain.adversarial import attacked_size
 from pellucid.explain.attribution import method_named
 from pellucid.explain.attribution.explanation import plain_name
 from pellucid.files import written_whole
 from pellucid.report.adversarial import draw_adversarial
-from pellucid.structures import Annotations
+from pellucid.structures import Annotations, read_photo
 
 
 def run(
@@ -35,18 +36,17 @@ def run(
 ) -> None:
     """Attacks one photo; writes the changed photo and a panel. Success or not is part of the answer, not an error."""
     chosen = method_named(method)
-    if epsilon is not None and not epsilon > 0:
-        raise PellucidError(f"--epsilon {epsilon:g}: must be above 0")
+    if epsilon is not None and not 0 < epsilon <= 255:
+        raise PellucidError(f"--epsilon {epsilon:g}: must be above 0 and at most 255")
+    check_folder(out)
+    whole = read_photo(photo)  # what is wrong with it is said before the network is loaded
     network = load_model(model, checkpoint, classes, device)
     radius = None if epsilon is None else epsilon / 255
     if radius is not None and norm == "l2":
-        from pellucid.explain.adversarial import attacked_size
-        from pellucid.structures import read_photo
-
-        radius *= math.sqrt(3 * math.prod(attacked_size(*read_photo(photo).shape[-2:])))
+        radius *= math.sqrt(3 * math.prod(attacked_size(*whole.shape[-2:])))
     made = adversarial(
         network,
-        photo,
+        whole,
         target=target,
         method=attack,
         norm=norm,

@@ -29,7 +29,7 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # a meta tensor has no value
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:  # NotImplementedError is a RuntimeError
         raise PellucidError(f"--device {name}: not available here; use cpu, or auto") from error
     return device
 

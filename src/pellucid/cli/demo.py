@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pellucid.cli.common import load_model
+from pellucid.cli.common import check_folder, load_model
 from pellucid.cli.explain import Request, explain_photos
 from pellucid.explain import METHODS
 from pellucid.files import written_whole
@@ -21,6 +21,7 @@ def run(*, out: Path) -> None:
     """Explains the photos for their three top classes and prints where the pictures are."""
     import skimage.data
 
+    check_folder(out)
     began = time.perf_counter()
     paths = []
     for name, source in PHOTOS.items():

@@ -77,6 +77,8 @@ def run(
     parsed = _settings(settings, names)
     if truth is not None and not check:
         raise PellucidError("--truth is used by the faithfulness tests: give --check with it")
+    if truth is not None:
+        _box(truth)
     if layer is not None and not any(METHODS[name].uses_layer for name in names):
         using = ", ".join(name for name, known in METHODS.items() if known.uses_layer)
         raise PellucidError(f"--layer {layer}: none of these methods looks at a layer; those that do are {using}")
@@ -310,12 +312,9 @@ def _setting(name: str, value: str) -> float:
 def _region(text: str, photo: Tensor) -> Tensor:
     """The true region as a mask (H, W), from 'x1,y1,x2,y2' or the path of a mask image."""
     H, W = photo.shape[-2:]
-    parts = text.split(",")
-    if len(parts) == 4 and not Path(text).exists():
-        try:
-            x1, y1, x2, y2 = (float(part) for part in parts)
-        except ValueError:
-            raise PellucidError(f"--truth {text}: give four numbers x1,y1,x2,y2, or a mask image") from None
+    box = _box(text)
+    if box is not None:
+        x1, y1, x2, y2 = box
         rows = torch.arange(H)[:, None] + 0.5
         columns = torch.arange(W)[None] + 0.5
         mask = (rows > y1) & (rows < y2) & (columns > x1) & (columns < x2)
@@ -328,6 +327,17 @@ def _region(text: str, photo: Tensor) -> Tensor:
     if not mask.any():
         raise PellucidError(f"--truth {text}: the region holds no pixel of the {W}×{H} photo")
     return mask
+
+
+def _box(truth: str) -> tuple[float, ...] | None:
+    """The four numbers of --truth, None where it is a file; raises PellucidError where it is neither."""
+    if Path(truth).is_file():
+        return None
+    with suppress(ValueError):
+        numbers = tuple(float(part) for part in truth.split(","))
+        if len(numbers) == 4:
+            return numbers
+    raise PellucidError(f"--truth {truth}: no such file; give four numbers x1,y1,x2,y2, or a mask image")
 
 
 def _folder(photo: Path, taken: set[str]) -> str:

@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
-from pellucid.cli.common import load_model
+from pellucid.cli.common import check_folder, load_model
 from pellucid.explain import first_kernels
 from pellucid.report.kernels import draw_kernels
 
 
 def run(*, model: str, layer: str | None, out: Path, checkpoint: Path | None, classes: Path | None) -> None:
     """Draws the kernels and prints where."""
+    path = out if out.suffix and not out.is_dir() else out / "kernels.png"
+    check_folder(path.parent)
     network = load_model(model, checkpoint, classes, "cpu")
     name, weights = first_kernels(network, layer)
     count, channels, height, width = weights.shape
-    path = out if out.suffix else out / "kernels.png"
     draw_kernels(
         weights,
         path=path,

@@ -28,6 +28,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
+        metavar="NAME",
         help="The network: the embedded tf_efficientnet_lite0, a timm name, torchvision/NAME, or a .safetensors file "
         "that Pellucid wrote.",
     ),
@@ -35,13 +36,15 @@ Model = Annotated[
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
-        help="Your own weights for --model: a .safetensors file, or a state dict (.pt, .pth) without pickled code."
+        metavar="FILE",
+        help="Your own weights for --model: a .safetensors file, or a state dict (.pt, .pth) without pickled code.",
     ),
 ]
 ClassNames = Annotated[
-    Path | None, typer.Option("--classes", help="A text file with the class names, one a line, in index order.")
+    Path | None,
+    typer.Option("--classes", metavar="FILE", help="A text file with the class names, one a line, in index order."),
 ]
-Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps …")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps …")]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the results as JSON on standard output, and nothing else there.")
 ]
@@ -66,7 +69,12 @@ def _root(
 @app.command(no_args_is_help=True)
 def explain(
     photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO...", help="Photos, or folders of photos.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="PHOTO",
+            help="Photos, or folders of photos; after --, names that begin with a dash.",
+            show_default=False,
+        ),
     ],
     model: Model = "tf_efficientnet_lite0",
     target: Annotated[
@@ -76,16 +84,25 @@ def explain(
             "-t",
             metavar="CLASS",
             help="A class to explain, by name or index; may be repeated. Default: the top classes.",
+            show_default=False,
         ),
     ] = None,
     top_k: Annotated[
         int,
-        typer.Option("--top-k", "-k", min=1, help="How many of the top classes to explain where no --target is given."),
+        typer.Option(
+            "--top-k",
+            "-k",
+            metavar="COUNT",
+            min=1,
+            max=100,
+            help="How many of the top classes to explain where no --target is given.",
+        ),
     ] = 3,
     method: Annotated[
         list[str] | None,
         typer.Option(
             "--method",
+            metavar="NAME",
             help="An attribution method, several with commas, or 'all'; may be repeated. Default: grad_cam, "
             "smooth_grad, integrated_gradients, occlusion. Also: saliency, input_x_gradient, deconvnet, "
             "guided_backprop, grad_cam_plus_plus, layer_cam, guided_grad_cam, rise.",
@@ -95,7 +112,10 @@ def explain(
     layer: Annotated[
         str | None,
         typer.Option(
-            help="The layer for the CAM methods, by name ('blocks.5') or 'last conv', the default.", show_default=False
+            metavar="NAME",
+            help="The layer for the CAM methods, by name ('blocks.5'; `pellucid models NETWORK --layers` lists them). "
+            "Default: 'last conv'.",
+            show_default=False,
         ),
     ] = None,
     check: Annotated[
@@ -105,6 +125,7 @@ def explain(
     truth: Annotated[
         str | None,
         typer.Option(
+            metavar="REGION",
             help="With --check: where the object is, as 'x1,y1,x2,y2' in pixels or a mask image of the photo's size.",
             show_default=False,
         ),
@@ -114,18 +135,24 @@ def explain(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="A method's own setting, such as masks=4000 (rise), samples=50, steps=64; may be repeated.",
+            help="A method's own setting: masks=4000 (rise), samples=50 (smooth_grad), steps=64 "
+            "(integrated_gradients), window=32 (occlusion) …; may be repeated.",
+            show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder for panels, maps and records; one folder a photo.")] = Path(
-        "explained"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where panels, maps and records go, in a folder for each photo.")
+    ] = Path("explained"),
     checkpoint: Checkpoint = None,
     class_names: ClassNames = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Says what a network sees in each photo, and why: a panel, the raw maps and a record for each."""
+    """Says what a network sees in photos, and why.
+
+    Each photo gets a folder of its own in --out: panel.png for people, the raw maps (.npz), and record.json.
+    A photo that cannot be read is reported, the others are done, and the exit code is 2.
+    """
     from pellucid.cli.explain import run
 
     run(
@@ -157,27 +184,41 @@ def adversarial(
             "-t",
             metavar="CLASS",
             help="The class that the network shall say, by name or index. Default: any but the first.",
+            show_default=False,
         ),
     ] = None,
-    attack: Annotated[str, typer.Option(help="fgsm: one step; pgd: many, from a random start.")] = "pgd",
-    norm: Annotated[str, typer.Option(help="How the change is measured: linf, the largest; l2, the length.")] = "linf",
+    attack: Annotated[
+        str, typer.Option(metavar="NAME", help="The attack: fgsm, one step, or pgd, many steps from a random start.")
+    ] = "pgd",
+    norm: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="How the change is measured: linf, its largest value, or l2, its length."),
+    ] = "linf",
     epsilon: Annotated[
         float | None,
         typer.Option(
+            metavar="LEVELS",
             help="The largest change allowed, in grey levels of 255 (for l2: on average). Default: 4 (l2: 2).",
             show_default=False,
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of pgd.")] = 20,
-    method: Annotated[str, typer.Option(help="The attribution shown before and after.")] = "grad_cam",
-    seed: Annotated[int, typer.Option(help="The random start's seed.")] = 0,
-    out: Annotated[Path, typer.Option(help="The folder for the panel and the changed photo.")] = Path("explained"),
+    steps: Annotated[int, typer.Option(metavar="COUNT", min=1, help="How many steps pgd takes.")] = 20,
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="The attribution method shown before and after.")
+    ] = "grad_cam",
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="The seed of the random start.")] = 0,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER", help="Where the panel and the changed photo go, in a folder of the photo's name."
+        ),
+    ] = Path("explained"),
     checkpoint: Checkpoint = None,
     class_names: ClassNames = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Changes a photo, too little to see, so that the network says something else."""
+    """Changes a photo, too little to see, so that a network errs."""
     from pellucid.cli.adversarial import run
 
     run(
@@ -202,9 +243,11 @@ def adversarial(
 def kernels(
     model: Model = "tf_efficientnet_lite0",
     layer: Annotated[
-        str | None, typer.Option(help="A convolution by name. Default: the first.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="A convolution by name. Default: the first.", show_default=False)
     ] = None,
-    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("kernels.png"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The picture to write, a .png, or a folder for it.")] = Path(
+        "kernels.png"
+    ),
     checkpoint: Checkpoint = None,
     class_names: ClassNames = None,
 ) -> None:
@@ -216,14 +259,14 @@ def kernels(
 
 @app.command()
 def models(
-    pattern: Annotated[str, typer.Argument(help="Names to list, with * and ?.")] = "*",
+    pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="The names to list, with * and ?.")] = "*",
     on_disk: Annotated[bool, typer.Option("--on-disk", help="Only those whose weights are on this machine.")] = False,
     layers: Annotated[
         bool, typer.Option("--layers", help="List the layers of the one network that PATTERN names.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Lists the networks that --model takes, or one network's layers."""
+    """Lists the networks there are, or the layers of one."""
     from pellucid.cli.models import run
 
     run(pattern=pattern, on_disk=on_disk, layers=layers, json_output=json)
@@ -231,9 +274,9 @@ def models(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the photos and their panels go.")] = Path("demo"),
 ) -> None:
-    """Explains three sample photos with every method, and says where the pictures are."""
+    """Explains three sample photos by every method."""
     from pellucid.cli.demo import run
 
     run(out=out)

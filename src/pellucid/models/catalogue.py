@@ -83,7 +83,9 @@ def resolve(name: str) -> tuple[str, str]:
         *timm.list_models(pretrained=True),
         *(_TORCHVISION + n for n in torchvision_classifiers()),
     ]
-    raise PellucidError(f"{name}: unknown model{nearest(name, known) or '; list the known ones with available()'}")
+    raise PellucidError(
+        f"{name}: unknown model{nearest(name, known) or '; list the known ones with `pellucid models` or available()'}"
+    )
 
 
 def _known_to_timm(name: str) -> bool:

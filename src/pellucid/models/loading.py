@@ -159,7 +159,7 @@ def _from_checkpoint(name: str, file: Checkpoint, classes: Classes | None) -> Cl
         if recipe is None:
             raise PellucidError(
                 f"{file.path}: does not say which architecture it is of; "
-                f"name it: load('resnet50', checkpoint='{file.path}')"
+                f"name it: --model resnet50 --checkpoint {file.path}, or load('resnet50', checkpoint='{file.path}')"
             )
         name = recipe.architecture
     source, plain = resolve(name)

@@ -84,7 +84,8 @@ def timm_weights(name: str, config: Any) -> tuple[Path, bool]:
         return _downloaded(name, repository, files, revision or None), False
     if not config.url:
         raise PellucidError(
-            f"{name}: no weights are published for it; use pretrained=False or give your own with checkpoint="
+            f"{name}: no weights are published for it; use pretrained=False, "
+            "or give your own with --checkpoint (checkpoint=)"
         )
     return hub_file(name, config.url), bool(config.custom_load)
 
@@ -138,7 +139,7 @@ def _downloaded(name: str, repository: str, files: tuple[str, ...], revision: st
         except Exception as error:
             raise _failed(name, f"{constants.ENDPOINT}/{repository}", error) from error
     raise PellucidError(
-        f"{name}: {repository} holds none of {', '.join(files)}; give your own weights with checkpoint="
+        f"{name}: {repository} holds none of {', '.join(files)}; give your own weights with --checkpoint (checkpoint=)"
     )
 
 
@@ -150,13 +151,14 @@ def _require(name: str, url: str) -> None:
 
 def _absent(name: str, why: str, remedy: str) -> PellucidError:
     return PellucidError(
-        f"{name}: its weights are not on this machine and {why}; {remedy}, give your own with checkpoint=, "
-        "or use the embedded tf_efficientnet_lite0"
+        f"{name}: its weights are not on this machine and {why}; {remedy}, "
+        "give your own with --checkpoint (checkpoint=), or use the embedded tf_efficientnet_lite0"
     )
 
 
 def _failed(name: str, source: str, error: Exception) -> PellucidError:
     reason = " ".join(str(error).split())[:160] or type(error).__name__
     return PellucidError(
-        f"{name}: its weights could not be downloaded from {source} ({reason}); try again, or give checkpoint="
+        f"{name}: its weights could not be downloaded from {source} ({reason}); try again, "
+        "or give your own with --checkpoint (checkpoint=)"
     )

@@ -166,7 +166,7 @@ def _in_one_line(name: str, start: bytes = b"") -> Iterator[None]:
             raise PellucidError(f"{name}: does not fit in memory; reduce it first") from error
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            if "MAX_TEXT" in reason:
+            if "MAX_TEXT" in reason or "decompressed data too large" in reason.lower():
                 what, remedy = (
                     "its text decompresses to far more than a photo's should",
                     "save it again without metadata",
