@@ -20,21 +20,22 @@ def grid_shape(shape: torch.Size | tuple[int, ...], aspect: float) -> tuple[str,
     """
     if len(shape) == 4:
         _, a, b, c = shape
-        as_maps, as_last = _aspect_error(b, c, aspect), _aspect_error(a, b, aspect)
-        return ("channels last", a, b, c) if as_last < as_maps else ("maps", b, c, a)
+        last = not _covers(b, c, aspect) and _covers(a, b, aspect)
+        return ("channels last", a, b, c) if last else ("maps", b, c, a)
     if len(shape) == 3:
         tokens = shape[1]
         for prefix in range(min(tokens, 17)):  # a class token, a distillation token, up to sixteen registers
             rows = round(math.sqrt((tokens - prefix) * aspect))
             if rows and (tokens - prefix) % rows == 0:
                 columns = (tokens - prefix) // rows
-                if columns > 1 and rows > 1 and _aspect_error(rows, columns, aspect) < 0.05:
+                if columns > 1 and rows > 1 and abs(math.log(rows / columns / aspect)) < 0.05:
                     return ("tokens", rows, columns, shape[2])
     return None
 
 
-def _aspect_error(rows: int, columns: int, aspect: float) -> float:
-    return abs(math.log(rows / columns / aspect)) if rows and columns else math.inf
+def _covers(rows: int, columns: int, aspect: float) -> bool:
+    """Whether a grid has the image's shape, but for a row or a column lost or won where strides were rounded."""
+    return abs(rows - columns * aspect) <= 1 + 0.1 * rows or abs(columns - rows / aspect) <= 1 + 0.1 * columns
 
 
 def as_grid(activation: Tensor, aspect: float, layer: str) -> Tensor:

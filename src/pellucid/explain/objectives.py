@@ -66,6 +66,9 @@ class Objective:
             return NotImplemented
         return _joined(f"{self} + {other}", (self, other), lambda a, b: a + b)
 
+    def __radd__(self, other: object) -> "Objective":
+        return self if other == 0 else NotImplemented  # what sum() begins with
+
     def __sub__(self, other: "Objective") -> "Objective":
         if not isinstance(other, Objective):
             return NotImplemented
@@ -130,7 +133,6 @@ def neuron(layer: str, channel: int, y: int | None = None, x: int | None = None)
 
     ``y``, ``x``: row and column of the layer's grid, counted from 0; negative ones count from the end.
     """
-    place = "" if y is None and x is None else f"@{'' if y is None else y},{'' if x is None else x}"
 
     def value(forward: Pass) -> Tensor:
         activation = _channels_first(layer, forward)
@@ -141,7 +143,7 @@ def neuron(layer: str, channel: int, y: int | None = None, x: int | None = None)
         row = _pick(column, 1, h // 2 if y is None else y, layer, "row")
         return _pick(row, 1, w // 2 if x is None else x, layer, "column")
 
-    return Objective(f"neuron {layer}:{channel}{place}", (layer,), False, value)
+    return Objective(f"neuron {layer}:{channel}{_place(y, x)}", (layer,), False, value)
 
 
 def channel(layer: str, index: int) -> Objective:
@@ -183,7 +185,7 @@ def direction(layer: str, vector: Tensor, *, y: int | None = None, x: int | None
             along = _pick(along, along.ndim - 1, x, layer, "column")
         return along.flatten(1).mean(1) if along.ndim > 1 else along
 
-    return Objective(f"direction in {layer}", (layer,), False, value)
+    return Objective(f"direction in {layer}{_place(y, x)}", (layer,), False, value)
 
 
 def of_predictions(function: Callable[[Any], Tensor], text: str | None = None) -> Objective:
@@ -212,6 +214,10 @@ def as_objective(given: "Objective | Callable[[Any], Tensor] | str | int") -> Ob
     if callable(given):
         return of_predictions(given)
     raise PellucidError(f"{given!r} is no objective; give a class, an Objective, or a function of the predictions")
+
+
+def _place(y: int | None, x: int | None) -> str:
+    return "" if y is None and x is None else f"@{'' if y is None else y},{'' if x is None else x}"
 
 
 def _activation(name: str, forward: Pass) -> Tensor:

@@ -33,11 +33,6 @@ class Method:
     uses_layer: bool
     signed: bool = False
 
-    @property
-    def source(self) -> str:
-        """One line on what the method computes, with its paper."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
-
 
 def _method(title: str, function: Callable[..., list[Tensor]], *, signed: bool = False) -> Method:
     options = tuple(n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY)
