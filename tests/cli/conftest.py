@@ -78,10 +78,13 @@ def photo(cat: Image.Image, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """For commands in a process of their own: no download, nothing that colours or forces a terminal."""
-    unwanted = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "PYTHONIOENCODING")
-    return {k: v for k, v in os.environ.items() if k not in unwanted} | {"HF_HUB_OFFLINE": "1"}
+    unwanted = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "PYTHONIOENCODING", "PYTHONDONTWRITEBYTECODE")
+    made = {k: v for k, v in os.environ.items() if k not in unwanted} | {"HF_HUB_OFFLINE": "1"}
+    if "PYTHONDONTWRITEBYTECODE" in os.environ:  # else each process would compile all of torch's Python anew
+        made["PYTHONPYCACHEPREFIX"] = str(tmp_path_factory.mktemp("bytecode"))
+    return made
 
 
 def left_behind(folder: Path) -> list[Path]:
