@@ -14,10 +14,12 @@ from torch import Tensor
 
 from pellucid.cli.common import check_folder, complain, json_text, load_model, paused, print_json, progress_bar
 from pellucid.errors import PellucidError
-from pellucid.explain import METHODS, Explanation, Faithfulness, Objective, attribute_all, check, class_logit
-from pellucid.explain.attribution import method_named
+from pellucid.explain import METHODS, Explanation, Faithfulness, Objective, class_logit
+from pellucid.explain.attribution import explain_subject, method_named
 from pellucid.explain.attribution.explanation import plain_name
+from pellucid.explain.faithfulness import check_subject
 from pellucid.explain.rectifiers import UndefinedMethodError
+from pellucid.explain.subject import Subject
 from pellucid.explain.watching import match_layers
 from pellucid.files import written_whole
 from pellucid.models import Classifier
@@ -184,7 +186,9 @@ def _explain_one(
     model = request.model
     say("reading")
     photo = read_photo(path)
-    said = model.predict([photo])[0]
+    subject = Subject(model, photo)  # a large photo is reduced to the network's frame once, for everything
+    with torch.inference_mode():
+        said = model.from_frame(subject.frame, subject.placements)[0]
     top = said.top(5 if request.targets else max(5, request.top_k))
     probabilities = said.probabilities.tolist()
     targets = [ClassScore(model.classes[i], i, probabilities[i]) for i in request.targets] or top[: request.top_k]
@@ -198,7 +202,7 @@ def _explain_one(
         options = {k: v for k, v in request.settings.items() if k in METHODS[name].options}
         layer = request.layer if METHODS[name].uses_layer else None
         try:
-            made += attribute_all(model, photo, objectives, method=name, layer=layer, **options)
+            made += explain_subject(subject, objectives, method=name, layer=layer, **options)
         except UndefinedMethodError as error:
             if not request.all_methods:
                 raise
@@ -206,7 +210,7 @@ def _explain_one(
         advance()
     made.sort(key=lambda e: [str(o) for o in objectives].index(e.target))
 
-    checks = check(model, photo, objectives, made, truth=region, report=say) if request.checked else []
+    checks = check_subject(subject, objectives, made, truth=region, report=say) if request.checked else []
     say("drawing")
     written: list[Path] = []
     try:

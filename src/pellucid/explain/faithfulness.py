@@ -65,24 +65,17 @@ class Faithfulness:
     @property
     def failures(self) -> list[str]:
         """In words, each test that the map fails; empty for a map that passes all."""
-        words = []
-        if not self.randomisation.passes:
-            words.append(
-                f"keeps {self.randomisation.kept:.0%} of itself when the layers that decide are replaced by noise, "
-                "so it shows the photo rather than what the network learned"
-            )
-        if self._no_better_than_chance:
-            words.append("orders the pixels no better than chance")
-        return words
+        return failure_words([self])
 
     @property
     def failures_in_short(self) -> str:
         """The failed tests' names; empty for a map that passes all."""
         names = ["randomisation"] if not self.randomisation.passes else []
-        return ", ".join(names + (["no better than chance"] if self._no_better_than_chance else []))
+        return ", ".join(names + (["no better than chance"] if self.no_better_than_chance else []))
 
     @property
-    def _no_better_than_chance(self) -> bool:
+    def no_better_than_chance(self) -> bool:
+        """Whether both areas are no better than those of a random order."""
         return self.deletion.area >= self.random_deletion and self.insertion.area <= self.random_insertion
 
     def figures(self) -> dict[str, float | bool | list[str]]:
@@ -100,6 +93,21 @@ class Faithfulness:
         if self.pointing is not None and self.energy_inside is not None:
             found |= {"pointing": self.pointing, "energy_inside": round(self.energy_inside, 4)}
         return found
+
+
+def failure_words(checks: Sequence[Faithfulness]) -> list[str]:
+    """In words, what maps of one method fail, taken together."""
+    words = []
+    kept = [c.randomisation.kept for c in checks if not c.randomisation.passes]
+    if kept:
+        shares = list(dict.fromkeys((f"{min(kept):.0%}", f"{max(kept):.0%}")))
+        words.append(
+            f"keeps {' to '.join(shares)} of itself when the layers that decide are replaced by noise, "
+            "so it shows the photo rather than what the network learned"
+        )
+    if any(c.no_better_than_chance for c in checks):
+        words.append("orders the pixels no better than chance")
+    return words
 
 
 def deletion(
@@ -147,7 +155,30 @@ def check(
     deletion and insertion curves. ``stages``: of the randomisation. The model is left bit-identical; randomisation
     works on a copy.
     """
-    subject = Subject(model, photo)
+    return check_subject(
+        Subject(model, photo),
+        objectives,
+        explanations,
+        truth=truth,
+        steps=steps,
+        stages=stages,
+        seed=seed,
+        report=report,
+    )
+
+
+def check_subject(
+    subject: Subject,
+    objectives: Sequence[Objective | Callable[[Any], Tensor] | str | int],
+    explanations: Sequence[Explanation],
+    *,
+    truth: Tensor | None = None,
+    steps: int = 15,
+    stages: int = 4,
+    seed: int = 0,
+    report: Report | None = None,
+) -> list[Faithfulness]:
+    """As :func:`check`, on a photo that a subject has prepared already."""
     asked: dict[str, Objective] = {}
     for objective in map(as_objective, objectives):
         if str(objective) in asked:

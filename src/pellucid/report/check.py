@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pellucid.explain import METHODS, Faithfulness
+from pellucid.explain.faithfulness import failure_words
 
 
 def check_table(checks: Sequence[Faithfulness]) -> str:
@@ -54,9 +55,10 @@ def check_lines(checks: Sequence[Faithfulness]) -> Iterable[str]:
     for method in dict.fromkeys(c.method for c in checks):
         of_method = [c for c in checks if c.method == method]
         failing = [c for c in of_method if c.failures]
-        for c in failing[:1]:
+        if failing:
             targets = "every target" if len(failing) == len(of_method) else ", ".join(f"'{f.target}'" for f in failing)
-            yield f"  {METHODS[method].title} fails on this network, for {targets}: it {'; it '.join(c.failures)}."
+            why = "; it ".join(failure_words(failing))
+            yield f"  {METHODS[method].title} fails on this network, for {targets}: it {why}."
     if checks and not any(c.failures for c in checks):
         yield "  No method fails its checks here."
     yield (
