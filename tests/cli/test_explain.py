@@ -59,8 +59,8 @@ def test_json_is_one_list_and_nothing_else(pellucid: Run, photo: Path):
 
 
 def test_check_gives_figures_and_a_table_of_100_columns(pellucid: Run, photo: Path, monkeypatch: pytest.MonkeyPatch):
-    original = explain.check
-    monkeypatch.setattr(explain, "check", lambda *args, **more: original(*args, **more, steps=2, stages=2))
+    original = explain.check_subject
+    monkeypatch.setattr(explain, "check_subject", lambda *args, **more: original(*args, **more, steps=2, stages=2))
     answer = pellucid("explain", photo, *QUICK, "--check", "--truth", "40,10,200,140")
     assert answer.code == 0, answer.err
     assert all(len(line) <= 100 for line in answer.out.splitlines() if str(photo) not in line)
