@@ -1,5 +1,6 @@
 """Forward passes for objectives: run once, read many times, and gradients with respect to an input or a layer."""
 
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -116,7 +117,10 @@ def layer_gradients(
             with torch.enable_grad():
                 values = [_finite(objective, forward) for objective in objectives]
         activation = forward.activations[layer]
-        gradients = _gradients(values, activation, objectives, f"layer '{layer}'")
+        what = f"layer '{layer}'"
+        gradients = _gradients_at_once(values, activation, objectives, what) or _gradients(
+            values, activation, objectives, what
+        )
     return [v.detach() for v in values], activation.detach(), gradients
 
 
@@ -130,9 +134,42 @@ def _gradients(values: list[Tensor], source: Tensor, objectives: Sequence[Object
             (found,) = torch.autograd.grad(value, source, ones, retain_graph=not last, allow_unused=True)
         if found is None:
             raise PellucidError(f"'{objective}' does not depend on {what}: no gradient reaches it")
-        if not torch.isfinite(found).all():
-            raise PellucidError(
-                f"the gradient of '{objective}' is NaN or infinite at {what}; check the network's weights and its input"
-            )
-        gradients.append(found.detach())
+        gradients.append(_finite_gradient(found, objective, what))
     return gradients
+
+
+_BATCHED_ELEMENTS = 2**24
+"""The most numbers that gradients taken all at once may hold."""
+
+
+def _gradients_at_once(
+    values: list[Tensor], source: Tensor, objectives: Sequence[Objective], what: str
+) -> list[Tensor] | None:
+    """As ``_gradients``, by one backward pass for all objectives; None where that cannot be done.
+
+    For many classes it reads the last layer's weights once instead of once a class. An operation that autograd cannot
+    batch, an objective that no gradient reaches, or too little memory are left to the other way.
+    """
+    if len(values) < 2 or len(values) * source.numel() > _BATCHED_ELEMENTS or not all(v.requires_grad for v in values):
+        return None
+    with torch.enable_grad():
+        stacked = torch.stack(values)
+    ones = torch.eye(len(values)).to(stacked)[:, :, None].expand(-1, -1, stacked.shape[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a slow fallback warns
+        try:
+            (found,) = torch.autograd.grad(stacked, source, ones, retain_graph=True, is_grads_batched=True)
+        except (RuntimeError, UserWarning):
+            return None
+    if not all(gradient.any() for gradient in found):
+        return None
+    return [_finite_gradient(gradient, o, what) for gradient, o in zip(found, objectives, strict=True)]
+
+
+def _finite_gradient(gradient: Tensor, objective: Objective, what: str) -> Tensor:
+    # A finite sum has finite terms, and costs a fifth of looking at each; only a sum that overflows is looked into.
+    if not torch.isfinite(gradient.sum()) and not torch.isfinite(gradient).all():
+        raise PellucidError(
+            f"the gradient of '{objective}' is NaN or infinite at {what}; check the network's weights and its input"
+        )
+    return gradient.detach()

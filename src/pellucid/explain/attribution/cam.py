@@ -6,6 +6,7 @@ grid.
 
 from collections.abc import Callable, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from pellucid.explain.subject import Subject
 
 def grad_cam(subject: Subject, objectives: Sequence[Objective], *, layer: str) -> list[Tensor]:
     """ReLU(Σ_k α_k A_k), α_k the spatial mean of ∂S/∂A_k (Selvaraju et al. 2017, section 3)."""
-    return _cam(subject, objectives, layer, lambda A, g: (g.mean((2, 3), keepdim=True) * A).sum(1))
+    return _cam(subject, objectives, layer, lambda A, g: torch.einsum("nc,nchw->nhw", g.mean((2, 3)), A))
 
 
 def grad_cam_plus_plus(subject: Subject, objectives: Sequence[Objective], *, layer: str) -> list[Tensor]:
