@@ -49,12 +49,24 @@ def check_folder(out: Path) -> None:
         raise PellucidError(f"--out {out}: cannot write here ({reason}); choose another folder") from error
 
 
+class _Bar(Progress):
+    """A bar that does nothing at all where it is disabled: rich's own ends with an empty line even then."""
+
+    def start(self) -> None:
+        if not self.disable:
+            super().start()
+
+    def stop(self) -> None:
+        if not self.disable:
+            super().stop()
+
+
 def progress_bar() -> Progress:
     """A progress bar on stderr with rate and time left, silent when stderr is no terminal.
 
     What is printed meanwhile belongs inside ``paused``.
     """
-    return Progress(
+    return _Bar(
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
