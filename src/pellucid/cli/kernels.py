@@ -18,6 +18,8 @@ def run(*, model: str, layer: str | None, out: Path, checkpoint: Path | None, cl
         weights,
         path=path,
         title=f"{network.name}: the kernels of {name}",
-        subtitle=f"{count} kernels of {width}×{height} pixels, {channels} input channel{'s' if channels > 1 else ''}",
+        subtitle="what the network looks for in the pixels themselves"
+        if channels <= 4
+        else f"{channels} input channels",
     )
     print(f"{network.name}, {name}: {count} kernels of {width}×{height}\n  picture {path}")

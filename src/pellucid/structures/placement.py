@@ -67,14 +67,14 @@ def _interpolation(target: int, source: int, offset: float, scale: float, like: 
     Source pixel i covers [offset + i·scale, offset + (i+1)·scale] of the target's axis. Two separable matrices
     place a map exactly, to a fraction of a pixel, and cost far less memory than a sampling grid of a large photo.
     """
-    centres = (torch.arange(target, device=like.device, dtype=torch.float64) + 0.5 - offset) / scale
+    centres = (torch.arange(target, dtype=torch.float64) + 0.5 - offset) / scale
     inside = (centres >= 0) & (centres <= source)
     position = (centres - 0.5).clamp(0, source - 1)
     low = position.floor().long().clamp(max=source - 1)
     high = (low + 1).clamp(max=source - 1)
     fraction = position - low
-    weights = torch.zeros(target, source, device=like.device, dtype=torch.float64)
-    rows = torch.arange(target, device=like.device)
+    weights = torch.zeros(target, source, dtype=torch.float64)
+    rows = torch.arange(target)
     weights.index_put_((rows, low), (1 - fraction) * inside, accumulate=True)
     weights.index_put_((rows, high), fraction * inside, accumulate=True)
-    return weights.to(like.dtype)
+    return weights.to(like.dtype).to(like.device)  # made on the CPU: not every device has float64
