@@ -15,12 +15,11 @@ from torch import Tensor
 from pellucid.cli.common import check_folder, complain, json_text, load_model, paused, print_json, progress_bar
 from pellucid.errors import PellucidError
 from pellucid.explain import METHODS, Explanation, Faithfulness, Objective, class_logit
-from pellucid.explain.attribution import explain_subject, method_named
+from pellucid.explain.attribution import explain_subject, method_named, named_layer
 from pellucid.explain.attribution.explanation import plain_name
 from pellucid.explain.faithfulness import check_subject
 from pellucid.explain.rectifiers import UndefinedMethodError
 from pellucid.explain.subject import Subject
-from pellucid.explain.watching import match_layers
 from pellucid.files import written_whole
 from pellucid.models import Classifier
 from pellucid.report.check import check_lines, check_table
@@ -87,8 +86,7 @@ def run(
     check_folder(out)
     found, refused = _found(photos, out)
     network = load_model(model, checkpoint, classes, device)
-    if layer is not None:
-        _check_layer(network, layer)
+    named_layer(network.network, layer)  # what is wrong with it is said before any photo is done
     request = Request(
         model=network,
         targets=list(dict.fromkeys(network.classes.index(t) for t in targets)),
@@ -132,16 +130,6 @@ def _found(given: list[Path], out: Path) -> tuple[list[Path], dict[Path, Pelluci
                 inside = [path]
         found += inside
     return found, refused
-
-
-def _check_layer(model: Classifier, layer: str) -> None:
-    """Says what is wrong with a layer's name before any photo is done."""
-    if layer.strip().lower().replace("_", " ") == "last conv":
-        return
-    matched = match_layers(model.network, layer)
-    if len(matched) > 1:
-        some = ", ".join(matched[:4]) + (" …" if len(matched) > 4 else "")
-        raise PellucidError(f"layer '{layer}' means {len(matched)} layers ({some}); name one")
 
 
 def explain_photos(

@@ -19,7 +19,16 @@ from pellucid.explain.subject import Subject
 from pellucid.explain.watching import match_layers
 from pellucid.structures import Photo
 
-__all__ = ["METHODS", "Explanation", "Method", "attribute", "attribute_all", "method_named", "resolve_layer"]
+__all__ = [
+    "METHODS",
+    "Explanation",
+    "Method",
+    "attribute",
+    "attribute_all",
+    "method_named",
+    "named_layer",
+    "resolve_layer",
+]
 
 
 @dataclass(frozen=True)
@@ -80,11 +89,20 @@ def resolve_layer(subject: Subject, layer: str | None) -> str:
 
     Raises PellucidError for an unknown layer, and for a glob that means several.
     """
+    return named_layer(subject.network, layer) or last_conv(subject)
+
+
+def named_layer(network: nn.Module, layer: str | None) -> str | None:
+    """The full name of the one layer that a name or glob means; None for the default, 'last conv'.
+
+    Raises PellucidError for an unknown layer, and for a glob that means several. Runs nothing.
+    """
     if layer is None or layer.strip().lower().replace("_", " ") == "last conv":
-        return last_conv(subject)
-    matched = match_layers(subject.network, layer)
+        return None
+    matched = match_layers(network, layer)
     if len(matched) > 1:
-        raise PellucidError(f"layer '{layer}' means {len(matched)} layers ({', '.join(matched[:4])} …); name one")
+        some = ", ".join(matched[:4]) + (" …" if len(matched) > 4 else "")
+        raise PellucidError(f"layer '{layer}' means {len(matched)} layers ({some}); name one")
     return matched[0]
 
 
