@@ -8,9 +8,15 @@ from io import TextIOWrapper
 from pellucid.cli.application import app
 from pellucid.errors import PellucidError
 
-# isort: off  (the help lists the commands in the order in which they join)
-from pellucid.cli import photo_commands, unit_commands, other_commands  # noqa: F401
-# isort: on
+# isort: split
+# They join in the order in which the help lists them.
+from pellucid.cli import photo_commands  # noqa: F401
+
+# isort: split
+from pellucid.cli import unit_commands  # noqa: F401
+
+# isort: split
+from pellucid.cli import other_commands  # noqa: F401
 
 
 class _StoppedError(BaseException):
