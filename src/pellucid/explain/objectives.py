@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pellucid.errors import PellucidError
 from pellucid.explain.grids import as_grid
-from pellucid.explain.subject import each_image, logits_of
+from pellucid.explain.subject import each_image, logits_of, split_images
 from pellucid.structures import Classes
 
 
@@ -32,6 +32,18 @@ class Pass:
     predictions: Any
     frame: Tensor
     classes: Classes | None
+
+    def split(self, images: int) -> list["Pass"]:
+        """Passes of ``images`` images each: what objectives read that are not the same for the whole batch."""
+        count = len(self.frame) // images
+        # split, not indexing: going back through it puts the pieces together once, not once for each piece
+        activations = {name: tensor.split(len(tensor) // count) for name, tensor in self.activations.items()}
+        predictions = [None] * count if self.predictions is None else split_images(self.predictions, count)
+        frames = self.frame.split(images)
+        return [
+            Pass({name: pieces[i] for name, pieces in activations.items()}, predictions[i], frames[i], self.classes)
+            for i in range(count)
+        ]
 
 
 @dataclass(frozen=True)
@@ -163,10 +175,14 @@ def layer(name: str) -> Objective:
     )
 
 
-def direction(layer: str, vector: Tensor, *, y: int | None = None, x: int | None = None) -> Objective:
+def direction(
+    layer: str, vector: Tensor, *, y: int | None = None, x: int | None = None, cosine_power: float = 0
+) -> Objective:
     """A direction in a layer's channel space.
 
-    The dot product with ``vector`` (C,), averaged over positions, or at one of them.
+    The dot product with ``vector`` (C,), averaged over positions, or at one of them. ``cosine_power``: p of the factor
+    max(0.1, cos)^p at each position, which keeps synthesis to the direction rather than to what is merely strong
+    (Carter et al. 2019, Activation Atlas); 0 for the plain dot product.
 
     Raises, when evaluated, PellucidError where the layer has another number of channels.
     """
@@ -176,7 +192,11 @@ def direction(layer: str, vector: Tensor, *, y: int | None = None, x: int | None
         activation = _channels_first(layer, forward)
         if activation.shape[1] != len(vector):
             raise PellucidError(f"layer '{layer}' has {activation.shape[1]} channels, the direction has {len(vector)}")
-        along = torch.einsum("nc...,c->n...", activation, vector.to(activation))
+        wanted = vector.to(activation)
+        along = torch.einsum("nc...,c->n...", activation, wanted)
+        if cosine_power:
+            lengths = activation.norm(dim=1) * wanted.norm()
+            along = along * (along / (lengths + 1e-6)).clamp(min=0.1) ** cosine_power
         if along.ndim == 1:
             return along
         if y is not None:

@@ -4,7 +4,10 @@ With x the input of a ReLU and R the gradient that arrives at its output, what i
 
 - backpropagation: R · [x > 0];
 - deconvnet: R · [R > 0] (Zeiler & Fergus 2014, section 2.1);
-- guided backpropagation: R · [x > 0] · [R > 0] (Springenberg et al. 2015, section 3.4).
+- guided backpropagation: R · [x > 0] · [R > 0] (Springenberg et al. 2015, section 3.4);
+- redirected: for an image where backpropagation passes on nothing at all, R except where x ≤ 0 and R would lower it
+  further, R being the gradient of a loss (the library of Olah et al. 2017): so a dead unit gets a gradient to begin
+  with.
 
 The rules live in a mode that sees every torch function a network calls, so they hold for ReLU modules, functional
 ReLUs, in-place and reused ones, ReLU6 and clamps at zero alike, with nothing in the network replaced.
@@ -20,14 +23,18 @@ from torch.overrides import TorchFunctionMode
 
 from pellucid.errors import PellucidError
 
-Rule = Literal["deconvnet", "guided_backprop"]
+Rule = Literal["deconvnet", "guided_backprop", "redirected"]
 
 
 class UndefinedMethodError(PellucidError):
     """The method asked for is not defined on this network, whatever the photo."""
 
 
-_RULE_TITLES = {"deconvnet": "deconvnet", "guided_backprop": "guided backpropagation"}
+_RULE_TITLES = {
+    "deconvnet": "deconvnet",
+    "guided_backprop": "guided backpropagation",
+    "redirected": "the redirected gradient",
+}
 
 
 class _Rectify(torch.autograd.Function):
@@ -49,6 +56,8 @@ class _Rectify(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
+        if ctx.rule == "redirected":
+            return _redirected(gradients[0], ctx.saved_tensors[0], ctx.cap), None, None, None, None
         positive = gradients[0].relu()
         if ctx.rule == "guided_backprop":
             (kept,) = ctx.saved_tensors
@@ -57,6 +66,24 @@ class _Rectify(torch.autograd.Function):
             else:
                 positive = torch.ops.aten.hardtanh_backward(positive, kept, 0.0, ctx.cap)
         return positive, None, None, None, None
+
+
+def _redirected(gradient: Tensor, kept: Tensor, cap: float | None) -> Tensor:
+    if cap is None:
+        plain = torch.ops.aten.threshold_backward(gradient, kept, 0)
+    else:
+        plain = torch.ops.aten.hardtanh_backward(gradient, kept, 0.0, cap)
+    rest = tuple(range(1, plain.ndim))
+    sums = plain.sum(rest) if rest else plain
+    if sums.all():  # a sum that is not zero has terms that are not, and is far cheaper than looking at each
+        return plain
+    dead = (plain != 0).sum(rest) == 0 if rest else plain == 0
+    # descending a loss, a positive gradient lowers
+    pushed_out = (kept <= 0) & (gradient > 0)
+    if cap is not None:
+        pushed_out |= (kept >= cap) & (gradient < 0)
+    redirected = gradient.masked_fill(pushed_out, 0)
+    return torch.where(dead.view(-1, *[1] * (plain.ndim - 1)), redirected, plain)
 
 
 def _bound(value: Any) -> float | None:

@@ -62,6 +62,15 @@ class Subject:
         if not len(self.frame):
             raise PellucidError("the batch holds no image; give at least one")
 
+    @classmethod
+    def of_frames(cls, model: nn.Module, frames: Tensor) -> "Subject":
+        """A subject whose frames (N, 3, h, w) in [0, 1] are given as they are, of whatever size: nothing is resized."""
+        subject = cls(model, torch.zeros(1, 3, 8, 8))
+        subject.frame = frames.detach()
+        subject.placements = [Placement.whole(*frames.shape[-2:])] * len(frames)
+        subject.batched = True
+        return subject
+
     def _as_it_is(self, photo: Photo) -> Tensor:
         parameter = next(self.network.parameters(), None)
         dtype = parameter.dtype if parameter is not None and parameter.is_floating_point() else torch.float32
@@ -144,6 +153,24 @@ def _row(value: Any, index: int) -> Any:
         parts = [_row(v, index) for v in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     return value
+
+
+def split_images(predictions: Any, count: int) -> list[Any]:
+    """The predictions of a batch as those of ``count`` equal parts of it."""
+    if isinstance(predictions, Tensor):
+        return list(predictions.split(len(predictions) // count))
+    if isinstance(predictions, list) and predictions and all(isinstance(p, Annotations) for p in predictions):
+        each = len(predictions) // count
+        return [predictions[i * each : (i + 1) * each] for i in range(count)]
+    if isinstance(predictions, dict):
+        pieces = {key: split_images(value, count) for key, value in predictions.items()}
+        return [type(predictions)({key: parts[i] for key, parts in pieces.items()}) for i in range(count)]
+    if isinstance(predictions, (list, tuple)):
+        columns = [split_images(value, count) for value in predictions]
+        named = hasattr(predictions, "_fields")
+        rows = [[column[i] for column in columns] for i in range(count)]
+        return [type(predictions)(*row) if named else type(predictions)(row) for row in rows]
+    return [predictions] * count
 
 
 @contextlib.contextmanager

@@ -1,0 +1,52 @@
+"""Batch normalisation as what it is in a frozen network: a factor and a shift for each channel."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+
+class FrozenNormalisation(TorchFunctionMode):
+    """While active, batch normalisation in evaluation mode is one multiplication and addition.
+
+    The same function, to rounding, and many times faster on the way back: PyTorch's own computes sums for gradients of
+    the statistics that nobody asked for. For a network whose parameters do not change while it is active.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
+        self._alive: list[Any] = []  # an identity means something only as long as its owner lives
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is not F.batch_norm:
+            return func(*args, **kwargs)
+        return self._batch_norm(*args, **kwargs)
+
+    def _batch_norm(
+        self,
+        input: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
+        frozen = not training and running_mean is not None and running_var is not None
+        if not frozen or any(t is not None and t.requires_grad for t in (weight, bias)):
+            return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+        key = (id(running_mean), id(running_var), id(weight), id(bias))
+        if key not in self._known:
+            self._alive += [running_mean, running_var, weight, bias]
+            scale = (running_var + eps).rsqrt()
+            scale = scale if weight is None else scale * weight
+            shift = -running_mean * scale if bias is None else bias - running_mean * scale
+            self._known[key] = (scale.detach(), shift.detach())
+        scale, shift = self._known[key]
+        shape = (-1, *[1] * (input.ndim - 2))
+        return torch.addcmul(shift.view(shape), input, scale.view(shape))
