@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from pellucid.errors import PellucidError
+from pellucid.files import written_whole
 from pellucid.models import Classifier, load
 
 
@@ -99,6 +100,13 @@ def json_text(value: Any, encoding: str = "utf-8") -> str:
     except UnicodeEncodeError:
         return json.dumps(value, indent=2, allow_nan=False)
     return text
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Writes JSON to a file, whole or not at all; returns its path."""
+    with written_whole(path) as temporary:
+        temporary.write_text(json_text(value) + "\n", encoding="utf-8")
+    return path
 
 
 def print_json(value: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid.cli.common import check_folder, complain, json_text, load_model, paused, print_json, progress_bar
+from pellucid.cli.common import check_folder, complain, load_model, paused, print_json, progress_bar, write_json
 from pellucid.errors import PellucidError
 from pellucid.explain import METHODS, Explanation, Faithfulness, Objective, class_logit
 from pellucid.explain.attribution import explain_subject, method_named, named_layer
@@ -20,7 +20,6 @@ from pellucid.explain.attribution.explanation import plain_name
 from pellucid.explain.faithfulness import check_subject
 from pellucid.explain.rectifiers import UndefinedMethodError
 from pellucid.explain.subject import Subject
-from pellucid.files import written_whole
 from pellucid.models import Classifier
 from pellucid.report.check import check_lines, check_table
 from pellucid.report.panel import draw_panel
@@ -231,8 +230,7 @@ def _explain_one(
             item["check"] = figures.figures()
         if skipped:
             record["skipped"] = skipped
-        with written_whole(folder / "record.json") as temporary:
-            temporary.write_text(json_text(record) + "\n", encoding="utf-8")
+        write_json(folder / "record.json", record)
     except BaseException:  # a full disk, Ctrl-C: a photo's folder holds all that belongs to it, or nothing of it
         for file in written:
             file.unlink(missing_ok=True)

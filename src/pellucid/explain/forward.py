@@ -14,12 +14,16 @@ from pellucid.explain.subject import Subject, logits_of, untouched
 from pellucid.explain.watching import Watch, watch
 
 
-def _watched(subject: Subject, objectives: Sequence[Objective], *more: str) -> Watch | None:
+def watch_for(subject: Subject, objectives: Sequence[Objective], *more: str) -> Watch | None:
+    """A watch of all that the objectives read, and of ``more`` layers, from the first of which gradients are recorded.
+
+    None where there is nothing to watch.
+    """
     layers = dict.fromkeys([*more, *(layer for objective in objectives for layer in objective.layers)])
     return watch(subject.network, layers, gradients_from=more[0] if more else None) if layers else None
 
 
-def _run(subject: Subject, batch: Tensor, objectives: Sequence[Objective], seen: Watch | None) -> Pass:
+def run_pass(subject: Subject, batch: Tensor, objectives: Sequence[Objective], seen: Watch | None) -> Pass:
     """One pass, no deeper than the objectives need; ``seen`` must be active."""
     predictions = None
     if any(objective.reads_predictions for objective in objectives):
@@ -57,9 +61,9 @@ def objective_values(
     """
     batch = quick(batch)
     with untouched(subject.model):
-        seen = _watched(subject, objectives)
+        seen = watch_for(subject, objectives)
         with seen or nullcontext():
-            forward = _run(subject, batch, objectives, seen)
+            forward = run_pass(subject, batch, objectives, seen)
         columns = [_finite(as_probability(o) if probabilities else o, forward) for o in objectives]
     return torch.stack(columns, 1)
 
@@ -88,10 +92,10 @@ def input_gradients(
     """
     with untouched(subject.model), torch.enable_grad():
         x = batch.detach().clone().requires_grad_()
-        seen = _watched(subject, objectives)
+        seen = watch_for(subject, objectives)
         mode = RectifierRule(rule) if rule is not None else None
         with seen or nullcontext(), mode or nullcontext():
-            forward = _run(subject, x, objectives, seen)
+            forward = run_pass(subject, x, objectives, seen)
         if mode is not None:
             mode.check()
         values = [_finite(objective, forward) for objective in objectives]
@@ -109,11 +113,11 @@ def layer_gradients(
     Raises PellucidError for an unknown layer, and where an objective does not depend on it.
     """
     with untouched(subject.model), torch.no_grad():
-        seen = _watched(subject, objectives, layer)
+        seen = watch_for(subject, objectives, layer)
         assert seen is not None
         with seen:
             # Values are read inside the pass's own grad mode, which the watch turned on at the layer.
-            forward = _run(subject, batch.detach(), objectives, seen)
+            forward = run_pass(subject, batch.detach(), objectives, seen)
             with torch.enable_grad():
                 values = [_finite(objective, forward) for objective in objectives]
         activation = forward.activations[layer]
@@ -173,3 +177,6 @@ def _finite_gradient(gradient: Tensor, objective: Objective, what: str) -> Tenso
             f"the gradient of '{objective}' is NaN or infinite at {what}; check the network's weights and its input"
         )
     return gradient.detach()
+
+
+_run, _watched = run_pass, watch_for

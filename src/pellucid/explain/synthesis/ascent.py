@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pellucid.errors import PellucidError, nearest
-from pellucid.explain.forward import _run, _watched, quick
+from pellucid.explain.forward import quick, run_pass, watch_for
 from pellucid.explain.frozen import FrozenNormalisation
 from pellucid.explain.objectives import Objective, Pass, as_objective
 from pellucid.explain.rectifiers import RectifierRule
@@ -50,7 +50,7 @@ class Synthesis:
     snapshots: dict[int, Tensor] = field(default_factory=dict)
 
     def save(self, directory: str | Path, stem: str) -> list[Path]:
-        """Writes every image as ``DIRECTORY/STEM.png`` (``STEM-1.png`` … where there are several); returns the paths."""
+        """Writes every image as ``DIRECTORY/STEM.png`` (``STEM-1.png`` … for several); returns the paths."""
         names = [stem] if len(self.images) == 1 else [f"{stem}-{i + 1}" for i in range(len(self.images))]
         paths = [Path(directory) / f"{name}.png" for name in names]
         for path, image in zip(paths, self.images, strict=True):
@@ -69,7 +69,7 @@ def synthesize(
     objective: Asked | Sequence[Asked],
     *,
     steps: int | None = None,
-    size: int | tuple[int, int] = 128,
+    size: int | tuple[int, int] | None = None,
     seed: int = 0,
     number: int = 1,
     diversity: float = 0.0,
@@ -87,24 +87,25 @@ def synthesize(
     """Images that make an objective high, by gradient ascent from noise.
 
     ``objective``: an Objective, a class, or a function of one image's predictions; a list of them makes an image each,
-    in one batch. ``steps``: 512 by default (MACO: 256). ``size``: pixels a side, or (height, width). ``number``: how
-    many images of one objective. ``diversity``: the weight of the similarity between them (its layer is the
-    objective's). ``parametrisation``: 'fourier', 'pixels' or 'maco'. ``decorrelate``: optimise decorrelated colour.
-    ``transforms``: what moves the images before each step, lucid's by default (MACO: 32 crops). ``regularise``: weights
-    of 'tv', 'l1', 'l2', 'blur'. ``rate``: the learning rate, 0.05 by default (MACO: 1). ``start``: images (3, H, W) or
-    (N, 3, H, W) in [0, 1] to begin with. ``snapshots``: steps whose images are kept. ``preprocess``: what a bare module
-    wants done to images in [0, 1], normalisation most often (Pellucid's models do it themselves). ``optimiser``: from
-    the parameters to another optimiser than Adam (MACO: NAdam). ``on_step``: called after every step with its number,
-    from 1, and the values (N,).
+    in one batch. ``steps``: 512 by default (MACO: 256). ``size``: pixels a side, or (height, width); 128 by default
+    (MACO: 512). ``number``: how many images of one objective. ``diversity``: how much they shall differ: the weight of
+    their similarity in style (``similarity``, at the objective's first layer), in units of the objective's value.
+    ``parametrisation``: 'fourier', 'pixels' or 'maco'. ``decorrelate``: optimise decorrelated colour. ``transforms``:
+    what moves the images before each step, lucid's by default (MACO: 32 crops). ``regularise``: weights of 'tv', 'l1',
+    'l2', 'blur'. ``rate``: the learning rate, 0.05 by default (MACO: 1). ``start``: images (3, H, W) or (N, 3, H, W) in
+    [0, 1] to begin with. ``snapshots``: steps whose images are kept. ``preprocess``: what a bare module wants done to
+    images in [0, 1], normalisation most often (Pellucid's models do it themselves). ``optimiser``: from the parameters
+    to another optimiser than Adam (MACO: NAdam). ``on_step``: called after every step with its number, from 1, and the
+    values (N,).
 
-    Image n depends on ``seed + n`` and its own objective alone, but for diversity. The forward pass stops at the objective's
-    layers. Source: Erhan et al. 2009; Olah et al. 2017; MACO: Fel et al. 2023. Raises PellucidError for an unknown
-    layer, channel, class, parametrisation or regulariser, for a size that the network cannot take, and where the values
-    become NaN.
+    The same seed gives the same images on the same machine; image n begins from ``seed + n``. The forward pass stops at
+    the objective's layers. Source: Erhan et al. 2009; Olah et al. 2017; MACO: Fel et al. 2023. Raises PellucidError for
+    an unknown layer, channel, class, parametrisation or regulariser, for a size that the network cannot take, and where
+    the values become NaN.
     """
     maco = parametrisation == "maco"
     objectives = _objectives(objective, number)
-    height, width = _checked_size(size)
+    height, width = _checked_size(size if size is not None else 512 if maco else 128)
     steps = _checked_steps(steps, 256 if maco else 512, snapshots)
     weights = dict(regularise or {})
     check_weights(weights)
@@ -117,17 +118,17 @@ def synthesize(
     view = _View(
         transforms if transforms is not None else Crops() if maco else STANDARD, height, width, steps, generators
     )
-    climb = _optimiser(optimiser, made.parameters, rate if rate is not None else 1.0 if maco else 0.05, maco)
+    climb = _optimiser(optimiser, [made.parameter], rate if rate is not None else 1.0 if maco else 0.05, maco)
     history = torch.empty(steps, len(objectives))
     kept: dict[int, Tensor] = {}
 
     def values_of(images: Tensor) -> tuple[Tensor, Tensor]:
         x = images.to(dtype)
         x = quick(x if preprocess is None else preprocess(x))
-        return target(_run(subject, x, objectives, seen), len(objectives))
+        return target(run_pass(subject, x, objectives, seen), len(objectives))
 
     with untouched(model), FrozenNormalisation(), torch.enable_grad():
-        seen = _watched(subject, [*objectives, *target.more])
+        seen = watch_for(subject, [*objectives, *target.more])
         with seen or nullcontext():
             for step in range(steps):
                 images = made.images()
@@ -135,11 +136,9 @@ def synthesize(
                 with rule, _sized(height, width) if step == 0 else nullcontext():
                     values, reward = values_of(view(images, step))
                 loss = (penalty(images, weights) if weights else 0.0) - reward
-                gradients = torch.autograd.grad(loss.sum(), made.parameters, allow_unused=True)
                 history[step] = values.detach().cpu()
-                _check(history[step], gradients, objectives, step)
-                for parameter, gradient in zip(made.parameters, gradients, strict=True):
-                    parameter.grad = gradient
+                _check(history[step], reward, objectives, step)
+                (made.parameter.grad,) = torch.autograd.grad(loss.sum(), made.parameter)
                 climb.step()
                 if step + 1 in snapshots:
                     kept[step + 1] = made.images().detach().float().cpu()
@@ -179,7 +178,8 @@ class _Target:
             values = torch.cat([o(part) for o, part in zip(self.objectives, parts, strict=True)])
         reward = values
         for objective in self.more:
-            reward = reward - self.weight * objective(forward)
+            # In units of the value: a layer's activations may be of any size, and the ascent follows only the ratio.
+            reward = reward - self.weight * values.detach().abs().mean() * objective(forward)
         return values.unflatten(0, (images, -1)).mean(1), reward.unflatten(0, (images, -1)).mean(1)
 
 
@@ -253,17 +253,16 @@ def _parametrisation(
 ) -> Parametrisation:
     if name not in PARAMETRISATIONS:
         raise PellucidError(
-            f"unknown parametrisation '{name}'{nearest(name, PARAMETRISATIONS)}; there are {', '.join(PARAMETRISATIONS)}"
+            f"unknown parametrisation '{name}'{nearest(name, PARAMETRISATIONS)}; take {', '.join(PARAMETRISATIONS)}"
         )
-    kind: type[Pixels] | type[Fourier] | type[Maco] = {"pixels": Pixels, "fourier": Fourier, "maco": Maco}[name]
+    kinds: dict[str, type[Pixels] | type[Fourier] | type[Maco]] = {"pixels": Pixels, "fourier": Fourier, "maco": Maco}
+    kind = kinds[name]
     shape = kind.noise_shape(height, width)
     noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(device)
     if start is not None:
         start = start.detach().to(device, torch.float32)
         if start.shape[-3:] != (3, height, width) or start.ndim not in (3, 4):
-            raise PellucidError(
-                f"start: an image of shape {tuple(start.shape)}; this size wants (3, {height}, {width})"
-            )
+            raise PellucidError(f"start: has shape {tuple(start.shape)}; this size wants (3, {height}, {width})")
         start = start.expand(len(generators), 3, height, width)
     if kind is Maco:
         return Maco(noise, height, width, sample_magnitude(height, width), start)
@@ -282,13 +281,13 @@ def _optimiser(
     return torch.optim.NAdam(parameters, lr=rate) if maco else torch.optim.Adam(parameters, lr=rate)
 
 
-def _check(values: Tensor, gradients: Sequence[Tensor | None], objectives: Sequence[Objective], step: int) -> None:
-    if any(gradient is None for gradient in gradients):
+def _check(values: Tensor, reward: Tensor, objectives: Sequence[Objective], step: int) -> None:
+    if not reward.requires_grad:
         raise PellucidError(f"'{objectives[0]}' does not depend on the image: no gradient reaches it")
     if not torch.isfinite(values).all():
         bad = int((~torch.isfinite(values)).nonzero()[0])
         raise PellucidError(
-            f"'{objectives[bad]}' became NaN or infinite at step {step + 1}; lower the rate, or check the network's weights"
+            f"'{objectives[bad]}' became NaN or infinite at step {step + 1}; lower the rate, or check the weights"
         )
 
 
@@ -302,5 +301,5 @@ def _sized(height: int, width: int) -> Iterator[None]:
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PellucidError(
-            f"the network cannot take images of {width}×{height} pixels ({reason}); give the size that it was trained at"
+            f"the network cannot take images of {width}×{height} pixels ({reason}); give the size it was trained at"
         ) from error

@@ -22,9 +22,9 @@ class Crops:
     noise: float = 0.08
 
     def __call__(self, images: Tensor, progress: float, generators: list[torch.Generator]) -> Tensor:
-        """(N · count, 3, size, size), the crops of one image side by side; ``progress``: 0 at the first step, 1 at the last.
+        """(N · count, 3, size, size), the crops of one image side by side, each image drawn from its own generator.
 
-        Every image draws from a generator of its own.
+        ``progress``: 0 at the first step, 1 at the last.
         """
         side = self.largest + (self.smallest - self.largest) * progress
         half = side / 2

@@ -39,7 +39,7 @@ def _unsquashed(images: Tensor) -> Tensor:
 class Parametrisation(ABC):
     """Numbers to optimise, and the images (N, 3, h, w) in [0, 1] that they stand for."""
 
-    parameters: list[Tensor]
+    parameter: Tensor
 
     @abstractmethod
     def images(self) -> Tensor:
@@ -54,7 +54,7 @@ class Pixels(Parametrisation):
         planes = SPREAD * noise
         if start is not None:
             planes = planes + _as_planes(start, decorrelate)
-        self.parameters = [planes.requires_grad_()]
+        self.parameter = planes.requires_grad_()
 
     @staticmethod
     def noise_shape(height: int, width: int) -> tuple[int, ...]:
@@ -62,7 +62,7 @@ class Pixels(Parametrisation):
         return (3, height, width)
 
     def images(self) -> Tensor:
-        planes = self.parameters[0]
+        planes = self.parameter
         return (correlated(planes) if self.decorrelate else planes).sigmoid()
 
 
@@ -79,7 +79,7 @@ class Fourier(Parametrisation):
         if start is not None:
             planes = 4 * _as_planes(start, decorrelate)
             spectrum = spectrum + torch.view_as_real(torch.fft.rfft2(planes)) / self.scale
-        self.parameters = [spectrum.requires_grad_()]
+        self.parameter = spectrum.requires_grad_()
 
     @staticmethod
     def noise_shape(height: int, width: int) -> tuple[int, ...]:
@@ -87,13 +87,13 @@ class Fourier(Parametrisation):
         return (3, height, width // 2 + 1, 2)
 
     def images(self) -> Tensor:
-        spectrum = torch.view_as_complex(self.parameters[0] * self.scale)
+        spectrum = torch.view_as_complex(self.parameter * self.scale)
         planes = torch.fft.irfft2(spectrum, s=self.size) / 4
         return (correlated(planes) if self.decorrelate else planes).sigmoid()
 
 
 def frequency_scale(height: int, width: int) -> Tensor:
-    """(h, w//2 + 1): √(wh) / max(f, 1/max(w, h)), f the frequency in cycles a pixel; lucid's, after the 1/f of photos."""
+    """(h, w//2 + 1): √(wh) / max(f, 1/max(w, h)), f the frequency in cycles a pixel, after the 1/f of photos."""
     rows = torch.fft.fftfreq(height)[:, None]
     columns = torch.fft.rfftfreq(width)[None]
     frequency = (rows.square() + columns.square()).sqrt()
@@ -112,7 +112,7 @@ class Maco(Parametrisation):
         phase = noise
         if start is not None:
             phase = torch.fft.rfft2(_as_planes(start, True)).angle() + 0.0 * noise
-        self.parameters = [phase.clone().requires_grad_()]
+        self.parameter = phase.clone().requires_grad_()
 
     @staticmethod
     def noise_shape(height: int, width: int) -> tuple[int, ...]:
@@ -120,9 +120,7 @@ class Maco(Parametrisation):
         return (3, height, width // 2 + 1)
 
     def images(self) -> Tensor:
-        planes = torch.fft.irfft2(
-            torch.polar(self.magnitude.expand_as(self.parameters[0]), self.parameters[0]), s=self.size
-        )
+        planes = torch.fft.irfft2(torch.polar(self.magnitude.expand_as(self.parameter), self.parameter), s=self.size)
         centred = planes - planes.mean((1, 2, 3), keepdim=True)
         return correlated(centred / (centred.std((1, 2, 3), keepdim=True) + 1e-4)).sigmoid()
 

@@ -1,6 +1,6 @@
 """Robustness transforms: an image is moved a little before each step, so that only what survives it is strengthened.
 
-Padding, jitter, scale and rotation are all affine. A list of them, in any order, becomes one 2×3 matrix an image and one
+Padding, jitter, scale and rotation are all affine. A list of them, in any order, becomes one matrix an image and one
 resampling for the whole batch, whatever the list's length.
 """
 
@@ -141,7 +141,7 @@ class Warp:
         self.size = size
 
     def draws(self, generator: torch.Generator, steps: int) -> Tensor:
-        """(steps, transforms, 2) random numbers in [0, 1): all that one image needs, so that a batch changes nothing."""
+        """(steps, transforms, 2) random numbers in [0, 1): all that one image needs, whatever batch it is in."""
         return torch.rand(steps, len(self.transforms), DRAWS, generator=generator)
 
     def matrices(self, random: Tensor) -> Tensor:
