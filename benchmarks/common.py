@@ -53,3 +53,13 @@ def print_ratios(title: str, seconds: dict[str, list[float]], baseline: str) -> 
         ratios = [a / b for a, b in zip(mine, seconds[baseline], strict=True)]
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
         print(f"  {name:<34} {statistics.median(mine):8.3f} s   {statistics.median(ratios):7.2f} ×   ({spread})")
+
+
+def print_rates(title: str, seconds: dict[str, list[float]], baseline: str, steps: int) -> None:
+    """A line a contestant: steps a second, and the median of its speed against the baseline's in the same round."""
+    print(f"\n{title}")
+    for name, mine in seconds.items():
+        ratios = [b / a for a, b in zip(mine, seconds[baseline], strict=True)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        rate = steps / statistics.median(mine)
+        print(f"  {name:<40} {rate:7.2f} steps/s {statistics.median(ratios):6.2f} ×  ({spread})")

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pellucid.errors import PellucidError, nearest
-from pellucid.explain.forward import quick, run_pass, watch_for
+from pellucid.explain.forward import run_pass, watch_for
 from pellucid.explain.frozen import FrozenNormalisation
 from pellucid.explain.objectives import Objective, Pass, as_objective
 from pellucid.explain.rectifiers import RectifierRule
@@ -23,9 +23,6 @@ from pellucid.explain.synthesis.parametrisations import Fourier, Maco, Parametri
 from pellucid.explain.synthesis.regularisers import check_weights, penalty
 from pellucid.explain.synthesis.transforms import STANDARD, Transform, Warp
 from pellucid.files import written_whole
-
-REDIRECTED_STEPS = 16
-"""For so many first steps a rectifier that lets no gradient through at all is given one (see ``rectifiers``)."""
 
 PARAMETRISATIONS = ("fourier", "pixels", "maco")
 LARGEST_SIZE = 4096
@@ -79,6 +76,7 @@ def synthesize(
     regularise: Mapping[str, float] | None = None,
     rate: float | None = None,
     start: Tensor | None = None,
+    redirected_steps: int = 16,
     snapshots: Sequence[int] = (),
     preprocess: Callable[[Tensor], Tensor] | None = None,
     optimiser: Callable[[list[Tensor]], torch.optim.Optimizer] | None = None,
@@ -93,7 +91,8 @@ def synthesize(
     ``parametrisation``: 'fourier', 'pixels' or 'maco'. ``decorrelate``: optimise decorrelated colour. ``transforms``:
     what moves the images before each step, lucid's by default (MACO: 32 crops). ``regularise``: weights of 'tv', 'l1',
     'l2', 'blur'. ``rate``: the learning rate, 0.05 by default (MACO: 1). ``start``: images (3, H, W) or (N, 3, H, W) in
-    [0, 1] to begin with. ``snapshots``: steps whose images are kept. ``preprocess``: what a bare module wants done to
+    [0, 1] to begin with. ``redirected_steps``: for so many first steps a rectifier that lets no gradient through at all
+    is given one (see ``rectifiers``). ``snapshots``: steps whose images are kept. ``preprocess``: what a bare module wants done to
     images in [0, 1], normalisation most often (Pellucid's models do it themselves). ``optimiser``: from the parameters
     to another optimiser than Adam (MACO: NAdam). ``on_step``: called after every step with its number, from 1, and the
     values (N,).
@@ -124,7 +123,8 @@ def synthesize(
 
     def values_of(images: Tensor) -> tuple[Tensor, Tensor]:
         x = images.to(dtype)
-        x = quick(x if preprocess is None else preprocess(x))
+        x = x if preprocess is None else preprocess(x)
+        x = x.contiguous(memory_format=torch.channels_last)  # a tenth faster, even for one image
         return target(run_pass(subject, x, objectives, seen), len(objectives))
 
     with untouched(model), FrozenNormalisation(), torch.enable_grad():
@@ -132,7 +132,7 @@ def synthesize(
         with seen or nullcontext():
             for step in range(steps):
                 images = made.images()
-                rule = RectifierRule("redirected") if step < REDIRECTED_STEPS else nullcontext()
+                rule = RectifierRule("redirected") if step < redirected_steps else nullcontext()
                 with rule, _sized(height, width) if step == 0 else nullcontext():
                     values, reward = values_of(view(images, step))
                 loss = (penalty(images, weights) if weights else 0.0) - reward
