@@ -10,6 +10,7 @@ from torchvision.transforms.v2.functional import InterpolationMode, rotate
 from pellucid.errors import PellucidError
 from pellucid.explain.synthesis.crops import Crops
 from pellucid.explain.synthesis.transforms import (
+    LUCID,
     STANDARD,
     Jitter,
     Pad,
@@ -117,7 +118,9 @@ def test_any_list_gives_its_size_and_stays_in_range(transforms, height, width, s
 
 def test_text():
     assert parse_transforms("standard") == STANDARD
-    assert parse_transforms("pad=12,jitter=8,scale=0.9:1.1, rotate=10 ,jitter=4") == STANDARD
+    assert parse_transforms("pad=6,jitter=8,scale=0.9:1.1, rotate=10 ,jitter=4") == STANDARD
+    assert parse_transforms("pad=12,jitter=8,scale=0.9:1.1,rotate=10,jitter=4") == parse_transforms("lucid") == LUCID
+    assert Warp(STANDARD, 128, 96).size == (128, 96)
     assert parse_transforms("none") == ()
     assert parse_transforms("scale=2") == (Scale(2, 2),)
 

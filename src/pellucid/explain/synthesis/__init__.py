@@ -5,9 +5,10 @@ from pellucid.explain.synthesis.crops import Crops
 from pellucid.explain.synthesis.diversity import similarity, style_similarities
 from pellucid.explain.synthesis.dreams import caricature, deep_dream, interpolate
 from pellucid.explain.synthesis.regularisers import REGULARISERS
-from pellucid.explain.synthesis.transforms import STANDARD, Jitter, Pad, Rotate, Scale, parse_transforms
+from pellucid.explain.synthesis.transforms import LUCID, STANDARD, Jitter, Pad, Rotate, Scale, parse_transforms
 
 __all__ = [
+    "LUCID",
     "PARAMETRISATIONS",
     "REGULARISERS",
     "STANDARD",
