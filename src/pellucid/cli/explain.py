@@ -1,7 +1,6 @@
 """``pellucid explain``: what a network says of photos, and why."""
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pellucid.cli.common import check_folder, complain, load_model, paused, print_json, progress_bar, write_json
+from pellucid.cli.photos import folder_name, photos_to_do, scored
 from pellucid.errors import PellucidError
 from pellucid.explain import METHODS, Explanation, Faithfulness, Objective, class_logit
 from pellucid.explain.attribution import explain_subject, method_named, named_layer
@@ -23,7 +23,7 @@ from pellucid.explain.subject import Subject
 from pellucid.models import Classifier
 from pellucid.report.check import check_lines, check_table
 from pellucid.report.panel import draw_panel
-from pellucid.structures import ClassScore, find_photos, read_photo
+from pellucid.structures import ClassScore, read_photo
 
 DEFAULT_METHODS = ("grad_cam", "smooth_grad", "integrated_gradients", "occlusion")
 _SHARES = ("noise", "keep", "fill", "baseline")
@@ -83,7 +83,7 @@ def run(
         using = ", ".join(name for name, known in METHODS.items() if known.uses_layer)
         raise PellucidError(f"--layer {layer}: none of these methods looks at a layer; those that do are {using}")
     check_folder(out)
-    found, refused = _found(photos, out)
+    found, refused = photos_to_do(photos, out)
     network = load_model(model, checkpoint, classes, device)
     named_layer(network.network, layer)  # what is wrong with it is said before any photo is done
     request = Request(
@@ -107,30 +107,6 @@ def run(
         raise SystemExit(2)
 
 
-def _found(given: list[Path], out: Path) -> tuple[list[Path], dict[Path, PellucidError]]:
-    """The photos to explain, in order, and what is wrong with those that cannot even be looked for.
-
-    What an earlier run wrote to ``out`` is not taken for a photo of the folder that ``out`` lies in.
-    """
-    found: list[Path] = []
-    refused: dict[Path, PellucidError] = {}
-    ours = Path(os.path.realpath(out))
-    for path in given:
-        try:
-            inside = find_photos([path])
-        except PellucidError as error:
-            refused[path] = error
-            inside = [path]
-        real = Path(os.path.realpath(path))
-        if ours != real and real in ours.parents:
-            inside = [p for p in inside if ours not in Path(os.path.realpath(p)).parents]
-            if not inside:
-                refused[path] = PellucidError(f"{path}: holds no photo but what an earlier run wrote to {out}")
-                inside = [path]
-        found += inside
-    return found, refused
-
-
 def explain_photos(
     request: Request, photos: list[Path], *, print_lines: bool, refused: Mapping[Path, PellucidError] | None = None
 ) -> tuple[list[dict[str, Any]], int]:
@@ -149,7 +125,7 @@ def explain_photos(
             try:
                 if refused and photo in refused:
                     raise refused[photo]
-                folder = request.out / _folder(photo, folders)
+                folder = request.out / folder_name(photo, folders)
                 answer = _explain_one(request, photo, folder, say, lambda: bar.advance(task))
             except UndefinedMethodError:
                 raise  # true of the network, so of every photo
@@ -218,8 +194,8 @@ def _explain_one(
             "photo": str(path),
             "model": model.name,
             "size": [said.size[1], said.size[0]],
-            "predictions": [_scored(score) for score in top],
-            "targets": [_scored(score) for score in targets],
+            "predictions": [scored(score) for score in top],
+            "targets": [scored(score) for score in targets],
             "maps": [
                 {"method": e.method, "target": e.target, "layer": e.layer, "file": str(file)}
                 for e, file in zip(made, files, strict=True)
@@ -238,10 +214,6 @@ def _explain_one(
             folder.rmdir()
         raise
     return _Answer(record, checks, skipped)
-
-
-def _scored(score: ClassScore) -> dict[str, Any]:
-    return {"class": score.name, "index": score.index, "probability": score.probability}
 
 
 def _lines(answer: _Answer) -> Iterable[str]:
@@ -328,17 +300,6 @@ def _box(truth: str) -> tuple[float, ...] | None:
         if len(numbers) == 4:
             return numbers
     raise PellucidError(f"--truth {truth}: no such file; give four numbers x1,y1,x2,y2, or a mask image")
-
-
-def _folder(photo: Path, taken: set[str]) -> str:
-    """A folder name of the photo's own: its stem, numbered where two photos share it."""
-    stem = plain_name(photo.stem)
-    name, number = stem, 1
-    while name.lower() in taken:
-        number += 1
-        name = f"{stem}-{number}"
-    taken.add(name.lower())
-    return name
 
 
 def _stem(explanation: Explanation, made: list[Explanation]) -> str:

@@ -64,8 +64,8 @@ def synthesize(
         str,
         typer.Option(
             metavar="LIST",
-            help="How the image is moved before each step: pad=12,jitter=8,scale=0.9:1.1,rotate=10,jitter=4 in any "
-            "order, 'standard' (just that), 'none', or 'crops' (maco's).",
+            help="How the image is moved before each step: pad=6,jitter=8,scale=0.9:1.1,rotate=10,jitter=4 in any "
+            "order, 'standard' (just that), 'lucid' (pad=12), 'none', or 'crops' (maco's).",
         ),
     ] = "default",
     regularise: Annotated[
@@ -184,6 +184,98 @@ def search(
     )
 
 
+@app.command(no_args_is_help=True)
+def blocks(
+    photos: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PHOTO",
+            help="Photos, or folders of photos; after --, names that begin with a dash.",
+            show_default=False,
+        ),
+    ],
+    model: Model = "tf_efficientnet_lite0",
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="CLASS",
+            help="The class to explain, by name or index. Default: the top class.",
+            show_default=False,
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The layer to take apart. Default: for groups and channels 'last conv', since what follows it is "
+            "linear in most CNNs and attributions are exact there; for the grid the last stage of at least 10 × 10 "
+            "positions ('blocks.4' of the embedded network), since 'last conv' is often 7 × 7.",
+            show_default=False,
+        ),
+    ] = None,
+    groups: Annotated[int, typer.Option(metavar="COUNT", min=1, help="How many neuron groups.")] = 6,
+    channels: Annotated[
+        int,
+        typer.Option(metavar="COUNT", min=0, max=60, help="How many channels for the class, and how many against it."),
+    ] = 6,
+    steps: Annotated[int, typer.Option(metavar="COUNT", min=1, help="How many steps each image takes.")] = 96,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            min=16,
+            max=512,
+            help="The side of a cell's image; those of groups and channels have twice that. Default: 64, or what the "
+            "network takes.",
+            show_default=False,
+        ),
+    ] = None,
+    cells: Annotated[
+        int,
+        typer.Option(metavar="COUNT", min=1, max=56, help="The grid's most rows and columns; a finer one is averaged."),
+    ] = 14,
+    no_grid: Annotated[
+        bool, typer.Option("--no-grid", help="Leave the activation grid out: three times as fast.")
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", min=0, max=2**32 - 1, help="The seed of images and groups.")
+    ] = 0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A folder for each photo goes in here.")] = Path("blocks"),
+    checkpoint: Checkpoint = None,
+    class_names: ClassNames = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Takes apart what a network sees in a photo: its building blocks, on one page.
+
+    The activation grid (what a layer sees at each position), the channels for and against the class, and neuron groups
+    with what each adds to the class. Every image is synthesised: a photo takes one to two minutes on two cores with the
+    embedded network, most of it for the grid, in proportion to --steps; --cells 7 needs a quarter of the grid's time.
+    """
+    from pellucid.cli.blocks import run
+
+    run(
+        photos=photos,
+        model=model,
+        target=target,
+        layer=layer,
+        groups=groups,
+        channels=channels,
+        steps=steps,
+        size=size,
+        cells=cells,
+        grid=not no_grid,
+        seed=seed,
+        out=out,
+        checkpoint=checkpoint,
+        classes=class_names,
+        device=device,
+        json_output=json,
+    )
+
+
 @app.command()
 def kernels(
     model: Model = "tf_efficientnet_lite0",
@@ -241,7 +333,7 @@ def microscope(
         ),
     ] = None,
     skip_synthesis: Annotated[
-        bool, typer.Option("--skip-synthesis", help="Make no synthesised images: several times faster.")
+        bool, typer.Option("--skip-synthesis", help="Make no synthesised images, which take most of the time.")
     ] = False,
     seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="The seed of the synthesised images.")] = 0,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the site goes.")] = Path("microscope"),

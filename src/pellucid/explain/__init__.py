@@ -2,8 +2,17 @@
 
 from pellucid.explain.adversarial import Adversarial, adversarial
 from pellucid.explain.attribution import METHODS, Explanation, attribute, attribute_all
+from pellucid.explain.blocks import (
+    ActivationGrid,
+    ChannelAttribution,
+    NeuronGroups,
+    activation_grid,
+    channel_attribution,
+    neuron_groups,
+)
 from pellucid.explain.expressions import parse_objective
 from pellucid.explain.faithfulness import Faithfulness, check, deletion, energy_inside, insertion, pointing_game
+from pellucid.explain.influence import class_influence
 from pellucid.explain.kernels import first_kernels
 from pellucid.explain.objectives import (
     Objective,
@@ -19,18 +28,24 @@ from pellucid.explain.watching import Watch, watch
 
 __all__ = [
     "METHODS",
+    "ActivationGrid",
     "Adversarial",
+    "ChannelAttribution",
     "Explanation",
     "Faithfulness",
+    "NeuronGroups",
     "Objective",
     "Synthesis",
     "Watch",
+    "activation_grid",
     "adversarial",
     "attribute",
     "attribute_all",
     "caricature",
     "channel",
+    "channel_attribution",
     "check",
+    "class_influence",
     "class_logit",
     "deep_dream",
     "deletion",
@@ -41,6 +56,7 @@ __all__ = [
     "interpolate",
     "layer",
     "neuron",
+    "neuron_groups",
     "of_predictions",
     "parse_objective",
     "pointing_game",

@@ -37,8 +37,8 @@ class FrozenNormalisation(TorchFunctionMode):
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
-        frozen = not training and running_mean is not None and running_var is not None
-        if not frozen or any(t is not None and t.requires_grad for t in (weight, bias)):
+        learns = any(t is not None and t.requires_grad for t in (weight, bias))
+        if training or learns or running_mean is None or running_var is None:
             return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
         key = (id(running_mean), id(running_var), id(weight), id(bias))
         if key not in self._known:

@@ -127,6 +127,8 @@ class Watch:
 
     Its activation becomes a leaf of the graph, whatever ran before it.
     """
+    keep: Callable[[str, Tensor], Any] | None = None
+    """What to record of an activation, given the layer's text, instead of the activation itself."""
     activations: dict[str, Tensor] = field(default_factory=dict)
     _handles: list[RemovableHandle] = field(default_factory=list)
     _calls: dict[str, int] = field(default_factory=dict)
@@ -218,6 +220,11 @@ class Watch:
             tensor = first_tensor(output)
             if tensor is None:
                 raise PellucidError(f"layer '{text}' gives no tensor; choose another layer")
+            if self.keep is not None:
+                self.activations[text] = self.keep(text, tensor)
+                if call in wanted or once:
+                    self._settle(text)
+                return None
             if text == self.gradients_from:
                 torch.set_grad_enabled(True)
                 tensor = tensor.detach().requires_grad_()
@@ -272,22 +279,32 @@ class Watch:
         self._handles.clear()
 
 
-def watch(model: nn.Module, layers: str | Iterable[str], *, gradients_from: str | None = None) -> Watch:
+def watch(
+    model: nn.Module,
+    layers: str | Iterable[str],
+    *,
+    gradients_from: str | None = None,
+    keep: Callable[[str, Tensor], Any] | None = None,
+) -> Watch:
     """A context manager that records the activations of a network's layers, and leaves nothing behind.
 
     ``layers``: names or globs, see :func:`match_layers`. ``gradients_from``: one of the layers; under ``no_grad``, what
-    runs after it is recorded for differentiation with respect to its activation, and what runs before it is not. Works
-    on any network: nothing in it is replaced, and in-place or functional activations after a layer do not touch what
-    was recorded.
+    runs after it is recorded for differentiation with respect to its activation, and what runs before it is not.
+    ``keep``: given a layer's text and its activation while the pass is under way, returns what is recorded instead,
+    so that large activations need not be held; what runs after the layer may overwrite the activation itself.
+    Works on any network: nothing in it is replaced, and in-place or functional activations after a layer do not touch
+    what was recorded.
 
     >>> with watch(model, ["layer4"]) as seen:
     ...     seen(images)                 # stops after layer4
     ...     seen["layer4"].shape
 
     Raises PellucidError for an unknown layer, a layer not reached, and a layer called several times whose call is not
-    named.
+    named; ValueError for ``keep`` together with ``gradients_from``, which needs the activation itself.
     """
+    if keep is not None and gradients_from is not None:
+        raise ValueError("keep and gradients_from do not go together")
     matched = match_layers(model, layers)
     if gradients_from is not None and gradients_from not in matched:
         raise PellucidError(f"layer '{gradients_from}' is not among the watched ones: {', '.join(matched)}")
-    return Watch(model, matched, gradients_from)
+    return Watch(model, matched, gradients_from, keep)

@@ -90,12 +90,12 @@ def synthesize(
     their similarity in style (``similarity``, at the objective's first layer), in units of the objective's value.
     ``parametrisation``: 'fourier', 'pixels' or 'maco'. ``decorrelate``: optimise decorrelated colour. ``transforms``:
     what moves the images before each step, ``STANDARD`` by default (MACO: 32 crops). ``regularise``: weights of 'tv',
-    'l1', 'l2', 'blur'. ``rate``: the learning rate, 0.05 by default (MACO: 1). ``start``: images (3, H, W) or (N, 3, H, W) in
-    [0, 1] to begin with. ``redirected_steps``: for so many first steps a rectifier that lets no gradient through at all
-    is given one (see ``rectifiers``). ``snapshots``: steps whose images are kept. ``preprocess``: what a bare module
-    wants done to images in [0, 1], normalisation most often (Pellucid's models do it themselves). ``optimiser``: from
-    the parameters to another optimiser than Adam (MACO: NAdam). ``on_step``: called after every step with its number,
-    from 1, and the values (N,).
+    'l1', 'l2', 'blur'. ``rate``: the learning rate, 0.05 by default (MACO: 1). ``start``: images (3, H, W) or
+    (N, 3, H, W) in [0, 1] to begin with. ``redirected_steps``: for so many first steps a rectifier that lets no
+    gradient through at all is given one (see ``rectifiers``). ``snapshots``: steps whose images are kept.
+    ``preprocess``: what a bare module wants done to images in [0, 1], normalisation most often (Pellucid's models do it
+    themselves). ``optimiser``: from the parameters to another optimiser than Adam (MACO: NAdam). ``on_step``: called
+    after every step with its number, from 1, and the values (N,).
 
     The same seed gives the same images on the same machine; image n begins from ``seed + n``. The forward pass stops at
     the objective's layers. Source: Erhan et al. 2009; Olah et al. 2017; MACO: Fel et al. 2023. Raises PellucidError for
