@@ -23,6 +23,8 @@ from pellucid.explain.objectives import (
     neuron,
     of_predictions,
 )
+from pellucid.explain.receptive import ReceptiveField, receptive_fields
+from pellucid.explain.search import Found, Hit, Ranking, search
 from pellucid.explain.synthesis import Synthesis, caricature, deep_dream, interpolate, similarity, synthesize
 from pellucid.explain.watching import Watch, watch
 
@@ -33,8 +35,12 @@ __all__ = [
     "ChannelAttribution",
     "Explanation",
     "Faithfulness",
+    "Found",
+    "Hit",
     "NeuronGroups",
     "Objective",
+    "Ranking",
+    "ReceptiveField",
     "Synthesis",
     "Watch",
     "activation_grid",
@@ -60,6 +66,8 @@ __all__ = [
     "of_predictions",
     "parse_objective",
     "pointing_game",
+    "receptive_fields",
+    "search",
     "similarity",
     "synthesize",
     "watch",
