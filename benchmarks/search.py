@@ -1,7 +1,8 @@
 """Search against a plain forward pass over the same photos: what it costs to rank all channels of six layers.
 
 Claim: at most 1.15 × the no-grad forward pass, photos read and prepared in the same way. ``PELLUCID_DATA`` says where
-coco_mini is; without it, parts of scikit-image's photos are searched.
+coco_mini is; without it, parts of scikit-image's photos are searched. On a machine that does other work as well, run it
+with OMP_WAIT_POLICY=PASSIVE: threads that wait by spinning cost more than what is compared.
 """
 
 import os
