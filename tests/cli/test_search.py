@@ -1,6 +1,5 @@
 """``pellucid search``: what it writes and prints, how it goes on, and what it says of bad input."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -64,6 +63,20 @@ def test_json_holds_every_channel_objective_and_class(pellucid: Run, data: Path)
     assert len(record["sheets"]) == 5
     assert all(is_picture(path) for path in record["sheets"].values())
     assert record["photos"] == 5
+    assert record["file"] == str(Path("o/found.npz"))
+
+
+def test_one_channel_is_ranked_by_its_strongest_position_and_cut_to_what_it_sees(pellucid: Run, data: Path):
+    record = pellucid("search", "blocks.3.1:42", "--data", data, "-k", "3", "--json").items
+    (name,) = record["channels"]
+    assert (name, record["layers"], record["objectives"]) == ("blocks.3.1:42", {}, {})
+    found = Found.read("found/found.npz")
+    hits = found.top("blocks.3.1", 42)
+    assert [hit["value"] for hit in record["channels"][name]] == [hit.value for hit in hits]
+    assert [tuple(hit["position"]) for hit in record["channels"][name]] == [hit.position for hit in hits]
+    assert is_picture(record["sheets"][name])
+    # Every channel of the layer was ranked meanwhile: another one is there at once.
+    assert "at its strongest position" in pellucid("search", "blocks.3.1:7", "--data", data, "-k", "3").out
 
 
 def test_an_objective_lists_its_photos(pellucid: Run, data: Path):
@@ -169,8 +182,3 @@ def test_a_layer_that_the_network_does_not_run_is_named(pellucid: Run, data: Pat
     network.network.spare = network.network.bn1.__class__(3)
     monkeypatch.setattr(search, "load_model", lambda *_: network)
     assert "layer 'spare' was not reached" in pellucid("search", "spare", "--data", data).complaint
-
-
-def test_the_record_is_json(pellucid: Run, data: Path):
-    out = pellucid("search", "blocks.0", "--data", data, "--json").out
-    assert json.loads(out)["file"] == str(Path("found/found.npz"))

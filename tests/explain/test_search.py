@@ -297,7 +297,7 @@ def test_the_file_is_written_now_and_then(folder: Path, tmp_path: Path, monkeypa
     assert written == [4, 8, 12, 13]
 
 
-@pytest.mark.parametrize("cuts", [(5,), (1, 8), (6, 7, 12)])
+@pytest.mark.parametrize("cuts", [(5,), (1, 6, 7)])
 def test_merged_shards_are_the_search_of_all(
     embedded: Classifier, folder: Path, tmp_path: Path, cuts: tuple[int, ...]
 ) -> None:

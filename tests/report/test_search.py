@@ -13,7 +13,7 @@ from pellucid.errors import PellucidError
 from pellucid.explain import class_logit
 from pellucid.explain.search import Found, Hit, search
 from pellucid.report.page import Page
-from pellucid.report.search import compose_objective, compose_rows, draw_classes, draw_layer, draw_objective
+from pellucid.report.search import compose_hits, compose_rows, draw_classes, draw_layer, draw_objective
 
 Tidy = Callable[[Page], None]
 
@@ -81,7 +81,7 @@ def test_rows_are_tidy_and_stand_beside_their_labels(photos: list[Path], assert_
 
 def test_an_objectives_photos_have_value_and_name(photos: list[Path], assert_tidy: Tidy) -> None:
     found = found_in(photos, 3, 4)
-    page = compose_objective(found, "1")
+    page = compose_hits(found, "1", found.top_objective("1"))
     assert_tidy(page)
     texts = [text.get_text() for text in page.figure().texts]
     assert sum(text.startswith("a photo with") for text in texts) == 4

@@ -8,27 +8,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pellucid.cli.common import check_folder, load_model, print_json, progress_bar
 from pellucid.errors import PellucidError
 from pellucid.explain import Objective
 from pellucid.explain.attribution.explanation import plain_name
 from pellucid.explain.expressions import parse_objective
+from pellucid.explain.forward import objective_values
 from pellucid.explain.search import Found, Hit, search
+from pellucid.explain.subject import Subject
 from pellucid.explain.watching import match_layers
 from pellucid.models import Classifier
-from pellucid.report.search import MOST_ROWS, draw_classes, draw_layer, draw_objective
+from pellucid.report.search import MOST_ROWS, draw_channel, draw_classes, draw_layer, draw_objective
 from pellucid.structures import find_photos
 
 EVERY_CLASS = "logit:*"
+_CHANNEL = re.compile(r"([\w.#]+):(\d+)")
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What to search for."""
+    """What to search for, and what of it to show: whole layers, and single channels of others."""
 
     layers: list[str]
+    channels: list[tuple[str, int]]
     objectives: list[Objective]
     classes: bool
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Which layers to show whole, and which channels of others."""
+
+    layers: list[str]
+    channels: list[tuple[str, int]]
 
 
 def run(
@@ -59,6 +73,7 @@ def run(
     if merge:
         found = _merged(merge)
         found.save(file)
+        shown = _Shown(list(found.layers), [])
     else:
         assert data is not None
         photos = _photos(data, out)
@@ -72,11 +87,12 @@ def run(
         if not resume:
             file.unlink(missing_ok=True)
         found = _searched(network, photos, wanted, k, file)
-    sheets = {} if part is not None else _sheets(found, out)
+        shown = _Shown(wanted.layers, wanted.channels)
+    sheets = {} if part is not None else _sheets(found, shown, out)
     if json_output:
-        print_json(_record(found, file, sheets))
+        print_json(_record(found, shown, file, sheets))
         return
-    print("\n".join(_lines(found, file, sheets)))
+    print("\n".join(_lines(found, shown, file, sheets)))
     if part is not None:
         print(f"  part {part[0]} of {part[1]}: join the parts with pellucid search --merge {file} --merge …")
 
@@ -103,8 +119,9 @@ def _photos(data: Path, out: Path) -> list[Path]:
 
 
 def _wanted(what: list[str], network: Classifier) -> _Wanted:
-    """Layers where a text is the name of one, or a glob; objectives otherwise."""
+    """Layers where a text is the name of one, or a glob; one channel of a layer; objectives otherwise."""
     layers: list[str] = []
+    channels: dict[tuple[str, int], None] = {}
     objectives: dict[str, Objective] = {}
     for text in what:
         if text.replace(" ", "") == EVERY_CLASS:
@@ -116,13 +133,15 @@ def _wanted(what: list[str], network: Classifier) -> _Wanted:
             if not re.search(r"[:+()/\s]|\d\*", text):
                 raise
             objective = parse_objective(text)
-            for layer in objective.layers:
-                match_layers(network.network, layer)
-            if objective.class_name is not None:
-                network.classes.index(objective.class_name)
-            objectives[str(objective)] = objective
+            blank = Subject.of_frames(network, torch.zeros(1, 3, *network.preprocessing.size, device=network.device))
+            objective_values(blank, blank.frame, [objective])  # what is wrong with it is said before any photo is read
+            unit = _CHANNEL.fullmatch(text.strip())
+            if unit:
+                channels[(unit[1], int(unit[2]))] = None
+            else:
+                objectives[str(objective)] = objective
     every = any(text.replace(" ", "") == EVERY_CLASS for text in what)
-    return _Wanted(list(dict.fromkeys(layers)), list(objectives.values()), every)
+    return _Wanted(list(dict.fromkeys(layers)), list(channels), list(objectives.values()), every)
 
 
 def _searched(network: Classifier, photos: list[Path], wanted: _Wanted, k: int, file: Path) -> Found:
@@ -131,7 +150,7 @@ def _searched(network: Classifier, photos: list[Path], wanted: _Wanted, k: int, 
         found = search(
             network,
             photos,
-            wanted.layers,
+            [*wanted.layers, *(layer for layer, _ in wanted.channels)],
             k,
             objectives=wanted.objectives,
             classes=wanted.classes,
@@ -157,8 +176,8 @@ def _merged(files: list[Path]) -> Found:
     return found
 
 
-def _sheets(found: Found, out: Path) -> dict[str, Path]:
-    """A contact sheet for each layer, for the classes and for each objective, by their text."""
+def _sheets(found: Found, shown: _Shown, out: Path) -> dict[str, Path]:
+    """A contact sheet for each layer, channel and objective, and for the classes, by their text."""
     taken: set[str] = set()
 
     def path(text: str) -> Path:
@@ -172,9 +191,14 @@ def _sheets(found: Found, out: Path) -> dict[str, Path]:
 
     made = {}
     with progress_bar() as bar:
-        task = bar.add_task("drawing", total=len(found.layers) + len(found.objectives) + (found.classes is not None))
-        for layer in found.layers:
+        many = len(shown.layers) + len(shown.channels) + len(found.objectives) + (found.classes is not None)
+        task = bar.add_task("drawing", total=many)
+        for layer in shown.layers:
             made[layer] = draw_layer(found, layer, path=path(layer))
+            bar.advance(task)
+        for layer, channel in shown.channels:
+            text = f"{layer}:{channel}"
+            made[text] = draw_channel(found, layer, channel, path=path(text))
             bar.advance(task)
         for text in found.objectives:
             made[text] = draw_objective(found, text, path=path(text))
@@ -185,7 +209,7 @@ def _sheets(found: Found, out: Path) -> dict[str, Path]:
     return made
 
 
-def _record(found: Found, file: Path, sheets: dict[str, Path]) -> dict[str, Any]:
+def _record(found: Found, shown: _Shown, file: Path, sheets: dict[str, Path]) -> dict[str, Any]:
     def rows(hits: list[list[Hit]]) -> list[list[dict[str, Any]]]:
         return [
             [
@@ -208,9 +232,10 @@ def _record(found: Found, file: Path, sheets: dict[str, Path]) -> dict[str, Any]
         "file": str(file),
         "sheets": {text: str(path) for text, path in sheets.items()},
         "layers": {
-            layer: rows([found.top(layer, channel) for channel in range(len(ranking.values))])
-            for layer, ranking in found.layers.items()
+            layer: rows([found.top(layer, channel) for channel in range(len(found.layers[layer].values))])
+            for layer in shown.layers
         },
+        "channels": {f"{layer}:{i}": rows([found.top(layer, i)])[0] for layer, i in shown.channels},
         "objectives": {text: rows([found.top_objective(text)])[0] for text in found.objectives},
     }
     if found.classes is not None:
@@ -222,15 +247,20 @@ def _record(found: Found, file: Path, sheets: dict[str, Path]) -> dict[str, Any]
     return record
 
 
-def _lines(found: Found, file: Path, sheets: dict[str, Path]) -> Iterable[str]:
+def _lines(found: Found, shown: _Shown, file: Path, sheets: dict[str, Path]) -> Iterable[str]:
     left_out = f", {len(found.skipped)} left out" if found.skipped else ""
     yield f"{found.model}: {len(found.photos)} photos searched{left_out}; all is in {file}"
-    for layer, ranking in found.layers.items():
-        count = len(ranking.values)
+    for layer in shown.layers:
+        count = len(found.layers[layer].values)
         yield f"{layer}: {count} channels{f', the first {MOST_ROWS}' if count > MOST_ROWS else ''}"
         for channel in range(min(MOST_ROWS, count)):
             yield f"  {channel:<5}{_line(found.top(layer, channel)[0])}"
         yield from _sheet(sheets, layer)
+    for layer, channel in shown.channels:
+        yield f"{layer}:{channel}, at its strongest position in each photo:"
+        for number, hit in enumerate(found.top(layer, channel), 1):
+            yield f"  {number:<5}{_line(hit)}"
+        yield from _sheet(sheets, f"{layer}:{channel}")
     for text in found.objectives:
         yield f"{text}:"
         for number, hit in enumerate(found.top_objective(text), 1):

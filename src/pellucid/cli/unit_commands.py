@@ -129,8 +129,9 @@ def search(
         list[str] | None,
         typer.Argument(
             metavar="OBJECTIVE|LAYER",
-            help="What to search for: all channels of a layer 'blocks.3.1' or of several 'blocks.*', an objective "
-            "'blocks.3.1:42', 'logit:tabby', 'blocks.3.1:42 + 0.5*blocks.2.1:7', or every class 'logit:*'; or several.",
+            help="What to search for: all channels of a layer 'blocks.3.1' or of several 'blocks.*'; one channel "
+            "'blocks.3.1:42', at its strongest position; an objective 'logit:tabby', 'blocks.3.1:42 + "
+            "0.5*blocks.2.1:7'; every class 'logit:*'. Or several of these.",
             show_default=False,
         ),
     ] = None,

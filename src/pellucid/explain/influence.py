@@ -1,5 +1,6 @@
 """Which classes a channel pushes: gradient × activation from a layer to all logits at once, in forward mode."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -109,6 +110,8 @@ def _batches(pairs: list[Any], size: int, kind: Callable[[Any], object]) -> list
 def _forward_mode(subject: Subject, layer: str, channels: Tensor) -> Tensor:
     """(N, K): the logits' tangents, each row's along its own channel of the layer."""
     with ExitStack() as within:
+        within.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch's own forward rules use what it has deprecated itself
         within.enter_context(forward_ad.dual_level())
         within.enter_context(FrozenNormalisation())
         within.enter_context(sdpa_kernel(SDPBackend.MATH))  # the fused kernels have no forward rule

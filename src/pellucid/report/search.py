@@ -51,17 +51,24 @@ def draw_classes(found: Found, *, path: str | Path) -> Path:
     return compose_rows(f"{found.model}: classes", _subtitle(found), caption, names[: len(hits)], hits, 150).save(path)
 
 
+def draw_channel(found: Found, layer: str, channel: int, *, path: str | Path) -> Path:
+    """Draws the top photos of one channel as one PNG, each cut to what its best position sees; returns the path.
+
+    Raises PellucidError as ``draw_layer`` does.
+    """
+    return compose_hits(found, f"{layer}:{channel}", found.top(layer, channel)).save(path)
+
+
 def draw_objective(found: Found, text: str, *, path: str | Path) -> Path:
     """Draws the top photos of an objective as one PNG, each with its value and name, and returns the path.
 
     Raises PellucidError as ``draw_layer`` does.
     """
-    return compose_objective(found, text).save(path)
+    return compose_hits(found, text, found.top_objective(text)).save(path)
 
 
-def compose_objective(found: Found, text: str) -> Page:
-    """The page of ``draw_objective``, not yet written; takes the same and raises the same."""
-    hits = found.top_objective(text)
+def compose_hits(found: Found, text: str, hits: Sequence[Hit]) -> Page:
+    """A page of photos under the name of what they were searched for, not yet written."""
     columns = min(5, max(3, math.isqrt(max(1, len(hits) - 1)) + 1))
     inner = columns * (_LARGE + _GAP * 2) - _GAP * 2
     top = head_height(_subtitle(found))
