@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import PellucidError
-from pellucid.explain.subject import Subject, untouched
-from pellucid.explain.watching import first_tensor
+from pellucid.explain.returns import Return, record_returns
+from pellucid.explain.subject import Subject
 
 
 def grid_shape(shape: torch.Size | tuple[int, ...], aspect: float) -> tuple[str, int, int, int] | None:
@@ -58,14 +58,16 @@ def as_grid(activation: Tensor, aspect: float, layer: str) -> Tensor:
     return patches.transpose(1, 2).unflatten(2, (rows, columns))
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Step:
-    """One module's return during a pass: its name, the module, and the shape and grid of its output."""
+    """One module's return during a pass, and the grid of its output."""
 
-    name: str
-    module: nn.Module
-    shape: tuple[int, ...]
+    of: Return
     grid: tuple[str, int, int, int] | None
+
+    @property
+    def module(self) -> nn.Module:
+        return self.of.module
 
 
 _found: "weakref.WeakKeyDictionary[nn.Module, dict[tuple[object, ...], str]]" = weakref.WeakKeyDictionary()
@@ -90,36 +92,14 @@ def last_conv(subject: Subject) -> str:
 
 def _find_last_conv(subject: Subject) -> str:
     h, w = subject.frame.shape[-2:]
-    steps: list[_Step] = []
-    began: list[int] = []  # for each attention layer run: how many modules had returned when it began
-    calls: dict[str, int] = {}
-    handles = []
-
-    def on_return(name: str, module: nn.Module) -> None:
-        def note(_: nn.Module, __: object, output: object) -> None:
-            tensor = first_tensor(output)
-            calls[name] = calls.get(name, 0) + 1
-            if tensor is not None and len(tensor) == 1:
-                steps.append(_Step(name, module, tuple(tensor.shape), grid_shape(tensor.shape, h / w)))
-
-        handles.append(module.register_forward_hook(note))
-
-    for name, module in subject.network.named_modules():
-        if name:
-            on_return(name, module)
-            if "attention" in type(module).__name__.lower():
-                handles.append(module.register_forward_pre_hook(lambda *_: began.append(len(steps))))
-    try:
-        with untouched(subject.model), torch.no_grad():
-            subject.run(subject.frame[:1])
-    finally:
-        for handle in handles:
-            handle.remove()
+    recorded = record_returns(subject)
+    steps = [_Step(one, grid_shape(one.shape, h / w)) for one in recorded.returns]
+    # for each attention layer run: how many modules had returned when it began
+    began = [before for module, before in recorded.entered if "attention" in type(module).__name__.lower()]
     step = _choose(steps, began)
     if step is None:
         raise PellucidError("this network has no layer whose activation covers the image; name one with layer=")
-    many = calls[step.name]
-    return step.name if many == 1 else f"{step.name}#{many - 1}"
+    return recorded.text(step.of)
 
 
 def _choose(steps: list[_Step], began: list[int]) -> _Step | None:

@@ -64,9 +64,13 @@ class Subject:
 
     @classmethod
     def of_frames(cls, model: nn.Module, frames: Tensor) -> "Subject":
-        """A subject whose frames (N, 3, h, w) in [0, 1] are given as they are, of whatever size: nothing is resized."""
+        """A subject whose frames (N, 3, h, w) in [0, 1] are given as they are, of whatever size: nothing is resized.
+
+        They are brought to the network's device and floating-point type.
+        """
         subject = cls(model, torch.zeros(1, 3, 8, 8))
-        subject.frame = frames.detach()
+        home = next((p for p in subject.network.parameters() if p.is_floating_point()), frames)
+        subject.frame = frames.detach().to(home)
         subject.placements = [Placement.whole(*frames.shape[-2:])] * len(frames)
         subject.batched = True
         return subject

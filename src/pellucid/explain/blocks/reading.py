@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pellucid.errors import PellucidError
 from pellucid.explain.attribution import resolve_layer
 from pellucid.explain.forward import layer_gradients
 from pellucid.explain.grids import as_grid, grid_shape, last_conv
 from pellucid.explain.objectives import Objective, as_objective
+from pellucid.explain.returns import record_returns
 from pellucid.explain.subject import Subject, untouched
-from pellucid.explain.watching import first_tensor, watch
+from pellucid.explain.watching import watch
 from pellucid.structures import Placement
 
 FINE = 10
@@ -80,18 +81,6 @@ def _plain(grid: Tensor, layer: str) -> Tensor:
     return grid.to(torch.promote_types(grid.dtype, torch.float32))
 
 
-@dataclass(frozen=True)
-class _Returned:
-    name: str
-    call: int
-    rows: int
-    columns: int
-
-    @property
-    def positions(self) -> int:
-        return self.rows * self.columns
-
-
 def fine_layer(subject: Subject) -> str:
     """The layer whose grid is shown by default: deep, and fine enough to show where things are.
 
@@ -100,42 +89,17 @@ def fine_layer(subject: Subject) -> str:
     network, 'layer3' of a ResNet). Raises PellucidError where no layer covers the image.
     """
     last = last_conv(subject)
-    returned, calls = _returned(subject)
-    name, _, call = last.partition("#")
-    at = next(i for i, r in enumerate(returned) if r.name == name and r.call == int(call or 0))
-    if min(returned[at].rows, returned[at].columns) >= FINE:
+    h, w = subject.frame.shape[-2:]
+    recorded = record_returns(subject)
+    grids = [(one, grid) for one in recorded.returns if (grid := grid_shape(one.shape, h / w))]
+    at = next(i for i, (one, _) in enumerate(grids) if last in (one.name, f"{one.name}#{one.call}"))
+    _, rows, columns, _ = grids[at][1]
+    if min(rows, columns) >= FINE:
         return last
-    finer = [r for r in returned[:at] if r.positions > returned[at].positions]
+    finer = [(one, grid[1] * grid[2]) for one, grid in grids[:at] if grid[1] * grid[2] > rows * columns]
     if not finer:
         return last
-    next_finer = min(r.positions for r in finer)
-    stages = [r for r in finer if r.positions == next_finer]
-    depth = min(r.name.count(".") for r in stages)
-    chosen = [r for r in stages if r.name.count(".") == depth][-1]
-    return chosen.name if calls[chosen.name] == 1 else f"{chosen.name}#{chosen.call}"
-
-
-def _returned(subject: Subject) -> tuple[list[_Returned], dict[str, int]]:
-    """Every return of a layer that covers the image, in order, and how often each layer was called."""
-    h, w = subject.frame.shape[-2:]
-    returned: list[_Returned] = []
-    calls: dict[str, int] = {}
-
-    def noting(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def note(module: nn.Module, inputs: Any, output: Any) -> None:
-            call = calls[name] = calls.get(name, -1) + 1
-            tensor = first_tensor(output)
-            grid = None if tensor is None else grid_shape(tensor.shape, h / w)
-            if grid is not None:
-                returned.append(_Returned(name, call, grid[1], grid[2]))
-
-        return note
-
-    handles = [module.register_forward_hook(noting(n)) for n, module in subject.network.named_modules() if n]
-    try:
-        with untouched(subject.model), torch.no_grad():
-            subject.run(subject.frame[:1])
-    finally:
-        for handle in handles:
-            handle.remove()
-    return returned, {name: last + 1 for name, last in calls.items()}
+    next_finer = min(positions for _, positions in finer)
+    stages = [one for one, positions in finer if positions == next_finer]
+    depth = min(one.name.count(".") for one in stages)
+    return recorded.text([one for one in stages if one.name.count(".") == depth][-1])

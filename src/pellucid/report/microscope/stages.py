@@ -1,23 +1,22 @@
 """The layers that a microscope shows where none are named: a network's first convolution and its stages."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
 from pellucid.errors import PellucidError
 from pellucid.explain.grids import grid_shape
-from pellucid.explain.subject import Subject, untouched
-from pellucid.explain.watching import first_tensor
+from pellucid.explain.returns import record_returns
+from pellucid.explain.subject import Subject
 
 LEAST_STAGES = 3
 """How many stages one depth of the network must have to be taken."""
 
 
 @dataclass(frozen=True)
-class _Return:
-    """One module's return during a pass: its name, the module, and the grid (rows, columns) of its output."""
+class _OnGrid:
+    """A module's name, the module, and the grid (rows, columns) of its output."""
 
     name: str
     module: nn.Module
@@ -33,7 +32,7 @@ def default_layers(model: nn.Module, size: tuple[int, int]) -> list[str]:
     layer's output covers the image.
     """
     subject = Subject.of_frames(model, torch.zeros(1, 3, *size))
-    returns = _returns(subject, size)
+    returns = _on_grids(subject, size)
     stages = _stages(returns)
     if not stages:
         stages = _last_of_each_resolution(returns)
@@ -46,36 +45,18 @@ def default_layers(model: nn.Module, size: tuple[int, int]) -> list[str]:
     return [first, *stages]
 
 
-def _returns(subject: Subject, size: tuple[int, int]) -> list[_Return]:
+def _on_grids(subject: Subject, size: tuple[int, int]) -> list[_OnGrid]:
     """The modules called once whose outputs are grids of more than one position, in the order of their returns."""
-    found: list[_Return] = []
-    calls: dict[str, int] = {}
-    handles = []
-
-    def note(name: str, module: nn.Module) -> Any:
-        def hook(_: nn.Module, __: object, output: object) -> None:
-            calls[name] = calls.get(name, 0) + 1
-            tensor = first_tensor(output)
-            grid = None if tensor is None else grid_shape(tensor.shape, size[0] / size[1])
-            if grid is not None and grid[1] * grid[2] > 1:
-                found.append(_Return(name, module, grid[1:3]))
-
-        return hook
-
-    try:
-        for name, module in subject.network.named_modules():
-            if name:
-                handles.append(module.register_forward_hook(note(name, module)))
-        with untouched(subject.model), torch.no_grad():
-            parameter = next((p for p in subject.network.parameters() if p.is_floating_point()), torch.zeros(0))
-            subject.run(subject.frame.to(parameter))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [entry for entry in found if calls[entry.name] == 1]
+    recorded = record_returns(subject)
+    found = []
+    for one in recorded.returns:
+        grid = grid_shape(one.shape, size[0] / size[1])
+        if recorded.calls[one.name] == 1 and grid is not None and grid[1] * grid[2] > 1:
+            found.append(_OnGrid(one.name, one.module, grid[1:3]))
+    return found
 
 
-def _stages(returns: list[_Return]) -> list[str]:
+def _stages(returns: list[_OnGrid]) -> list[str]:
     composed = [r.name for r in returns if _computes(r.module) and any(r.module.children())]
     for depth in range(max((name.count(".") for name in composed), default=-1) + 1):
         here = [name for name in composed if name.count(".") == depth]
@@ -89,7 +70,7 @@ def _computes(module: nn.Module) -> bool:
     return any(isinstance(m, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)) for m in module.modules())
 
 
-def _last_of_each_resolution(returns: list[_Return]) -> list[str]:
+def _last_of_each_resolution(returns: list[_OnGrid]) -> list[str]:
     # What pools is left out: the layer before it says where, and as much.
     leaves = [r for r in returns if not any(r.module.children()) and "pool" not in type(r.module).__name__.lower()]
     return [r.name for i, r in enumerate(leaves) if i + 1 == len(leaves) or leaves[i + 1].grid != r.grid]
