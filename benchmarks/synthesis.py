@@ -76,7 +76,7 @@ def main() -> None:
                 "pellucid, shown at 224 as lucent does": partial(ours, network, layer, shown_at_224),
                 "pellucid, its own defaults": partial(ours, network, layer, normalised),
                 "floor: forward and backward at 224": partial(floor, network, layer, 224),
-                "floor: forward and backward at 140": partial(floor, network, layer, 140),
+                "floor: forward and backward at 128": partial(floor, network, layer, 128),
             },
             rounds=5,
         )

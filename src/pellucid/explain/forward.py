@@ -177,6 +177,3 @@ def _finite_gradient(gradient: Tensor, objective: Objective, what: str) -> Tenso
             f"the gradient of '{objective}' is NaN or infinite at {what}; check the network's weights and its input"
         )
     return gradient.detach()
-
-
-_run, _watched = run_pass, watch_for

@@ -1,11 +1,30 @@
-"""Batch normalisation as what it is in a frozen network: a factor and a shift for each channel."""
+"""Running a frozen network many times: weights laid out once, batch normalisation as a factor and a shift."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+
+@contextmanager
+def channels_last(network: nn.Module) -> Iterator[None]:
+    """Within it convolution weights lie in memory as convolutions of channels-last images want them.
+
+    Else each of them is copied into that layout at every call. Afterwards the parameters hold the very memory that they
+    held before.
+    """
+    before = [(p, p.data) for p in network.parameters() if p.ndim == 4]
+    try:
+        for parameter, data in before:
+            parameter.data = data.contiguous(memory_format=torch.channels_last)
+        yield
+    finally:
+        for parameter, data in before:
+            parameter.data = data
 
 
 class FrozenNormalisation(TorchFunctionMode):

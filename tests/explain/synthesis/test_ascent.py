@@ -103,6 +103,7 @@ def test_the_network_is_left_as_it_was():
     network = Small().train()
     network.conv1.weight.requires_grad_(False)
     before = copy.deepcopy(network.state_dict())
+    memory = [p.data_ptr() for p in network.parameters()]
     flags = [p.requires_grad for p in network.parameters()]
     synthesize(network, explain.channel("conv2", 0), size=16, steps=3, number=2, diversity=1)
     assert network.training
@@ -111,6 +112,7 @@ def test_the_network_is_left_as_it_was():
     assert all(p.grad is None for p in network.parameters())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
     assert all(torch.equal(a, b) for a, b in zip(before.values(), network.state_dict().values(), strict=True))
+    assert [p.data_ptr() for p in network.parameters()] == memory
 
 
 def test_snapshots_and_steps_are_reported():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import PellucidError, nearest
 from pellucid.explain.forward import run_pass, watch_for
-from pellucid.explain.frozen import FrozenNormalisation
+from pellucid.explain.frozen import FrozenNormalisation, channels_last
 from pellucid.explain.objectives import Objective, Pass, as_objective
 from pellucid.explain.rectifiers import RectifierRule
 from pellucid.explain.subject import Subject, untouched
@@ -127,7 +127,7 @@ def synthesize(
         x = x.contiguous(memory_format=torch.channels_last)  # a tenth faster, even for one image
         return target(run_pass(subject, x, objectives, seen), len(objectives))
 
-    with untouched(model), FrozenNormalisation(), torch.enable_grad():
+    with untouched(model), channels_last(subject.network), FrozenNormalisation(), torch.enable_grad():
         seen = watch_for(subject, [*objectives, *target.more])
         with seen or nullcontext():
             for step in range(steps):
