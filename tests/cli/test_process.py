@@ -23,7 +23,10 @@ def _run(*arguments: str | Path, environment: dict[str, str], folder: Path, **mo
     )
 
 
-@pytest.mark.parametrize("command", ["", "explain", "adversarial", "kernels", "models", "demo"])
+@pytest.mark.parametrize(
+    "command",
+    ["", "explain", "adversarial", "synthesize", "search", "microscope", "blocks", "kernels", "models", "demo"],
+)
 def test_help_imports_no_torch(command: str, environment: dict[str, str]):
     program = (
         "import sys\n"
@@ -40,7 +43,9 @@ def test_help_imports_no_torch(command: str, environment: dict[str, str]):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Usage: ")
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
-    assert "..." not in done.stdout.replace("COMMAND [ARGS]...", "").replace("{PHOTO}...", "")  # no sentence is cut
+    assert "..." not in done.stdout.replace("COMMAND [ARGS]...", "").replace("{PHOTO}...", "").replace(
+        "LAYER]...", ""
+    )  # no sentence is cut
 
 
 def test_ctrl_c_keeps_what_is_finished_and_leaves_nothing_else(

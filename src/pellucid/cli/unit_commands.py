@@ -93,7 +93,7 @@ def synthesize(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Makes the image that a unit, a channel, a layer or a class looks for.
+    """Makes the image that a unit, layer or class looks for.
 
     Gradient ascent from noise, or from a photo. Writes the image (.png), a page with its value at every step, and a
     record (.json).
@@ -162,7 +162,7 @@ def search(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Finds the photos in which channels, classes or objectives are strongest.
+    """Finds the photos in which units or classes are strongest.
 
     One pass over the folder serves all of them. Writes found.npz, from which a search that was interrupted goes on, and
     a contact sheet (.png) with what each channel sees in its top photos.
@@ -249,7 +249,7 @@ def blocks(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Takes apart what a network sees in a photo: its building blocks, on one page.
+    """Takes apart what a network sees in a photo, on one page.
 
     The activation grid (what a layer sees at each position), the channels for and against the class, and neuron groups
     with what each adds to the class. Every image is synthesised: a photo takes one to two minutes on two cores with the
