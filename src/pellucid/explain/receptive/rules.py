@@ -407,6 +407,13 @@ _RULES: dict[str, Callable[[Call, Look], Any]] = {
     **dict.fromkeys(("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like"), _independent),
     **dict.fromkeys(("new_zeros", "new_ones", "new_empty", "new_full", "new_empty_strided"), _independent),
     **dict.fromkeys(("sort", "topk", "glu"), _mixing_one),
+    # Activations that PyTorch did not call pointwise before its version 2.5.
+    **dict.fromkeys(
+        ("hardtanh", "relu6", "hardsigmoid", "elu", "leaky_relu", "threshold", "mish", "softplus"), _elementwise
+    ),
+    **dict.fromkeys(
+        ("celu", "selu", "native_dropout", "log_sigmoid_forward", "softshrink", "hardshrink"), _elementwise
+    ),
     **dict.fromkeys(("expand", "fill", "prelu", "_prelu_kernel", "rrelu_with_noise"), _elementwise),
     **dict.fromkeys(("view", "_unsafe_view", "_reshape_alias", "reshape", "squeeze"), _viewed),
     **dict.fromkeys(("permute", "transpose", "t"), _reordered),
