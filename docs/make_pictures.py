@@ -27,10 +27,11 @@ def main() -> None:
         Image.fromarray(skimage.data.chelsea()).save(photo)
         explain = ["explain", str(photo), "--method", "all", "--top-k", "1", "--out", folder]
         adversarial = ["adversarial", str(photo), "--target", "goldfish", "--out", folder]
-        for arguments in (explain, adversarial):
+        for arguments in (explain, adversarial, ["blocks", str(photo), "--out", str(Path(folder) / "apart")]):
             subprocess.run(["pellucid", *arguments], check=True)
         _keep(Path(folder) / "cat" / "panel.png", "cat.jpg")
         _keep(Path(folder) / "cat" / "adversarial-panel.png", "adversarial.jpg")
+        _keep(Path(folder) / "apart" / "cat" / "blocks.png", "blocks.jpg")
 
 
 if __name__ == "__main__":
