@@ -123,7 +123,7 @@ def _settle(request: Request, layer: str | None, size: int | None, grid: bool) -
     A blank image tells, since all photos come to the network in one size.
     """
     network = request.model
-    blank = Subject.of_frames(network, torch.zeros(1, 3, *network.preprocessing.size, device=network.device))
+    blank = Subject.of_frames(network, torch.zeros(1, 3, *network.preprocessing.size))
     request.layer = resolve_layer(blank, layer)
     if grid:
         request.grid_layer = request.layer if layer is not None else fine_layer(blank)

@@ -133,7 +133,7 @@ def _wanted(what: list[str], network: Classifier) -> _Wanted:
             if not re.search(r"[:+()/\s]|\d\*", text):
                 raise
             objective = parse_objective(text)
-            blank = Subject.of_frames(network, torch.zeros(1, 3, *network.preprocessing.size, device=network.device))
+            blank = Subject.of_frames(network, torch.zeros(1, 3, *network.preprocessing.size))
             objective_values(blank, blank.frame, [objective])  # what is wrong with it is said before any photo is read
             unit = _CHANNEL.fullmatch(text.strip())
             if unit:

@@ -15,7 +15,7 @@ from pellucid.errors import PellucidError
 from pellucid.explain.attribution import Explanation, explain_subject
 from pellucid.explain.attribution.gradients import BATCH
 from pellucid.explain.forward import objective_values
-from pellucid.explain.objectives import Objective, as_objective
+from pellucid.explain.objectives import Asked, Objective, as_objective
 from pellucid.explain.randomisation import RandomisationCheck, edges, likeness, randomised
 from pellucid.explain.subject import Subject
 from pellucid.structures import Photo
@@ -140,7 +140,7 @@ def energy_inside(explanation: Explanation, truth: Tensor) -> float:
 def check(
     model: nn.Module,
     photo: Photo,
-    objectives: Sequence[Objective | Callable[[Any], Tensor] | str | int],
+    objectives: Sequence[Asked],
     explanations: Sequence[Explanation],
     *,
     truth: Tensor | None = None,
@@ -169,7 +169,7 @@ def check(
 
 def check_subject(
     subject: Subject,
-    objectives: Sequence[Objective | Callable[[Any], Tensor] | str | int],
+    objectives: Sequence[Asked],
     explanations: Sequence[Explanation],
     *,
     truth: Tensor | None = None,

@@ -225,7 +225,11 @@ def of_predictions(function: Callable[[Any], Tensor], text: str | None = None) -
     return Objective(name, (), True, value)
 
 
-def as_objective(given: "Objective | Callable[[Any], Tensor] | str | int") -> Objective:
+Asked = Objective | Callable[[Any], Tensor] | str | int
+"""What a person may ask of a network: see :func:`as_objective`."""
+
+
+def as_objective(given: Asked) -> Objective:
     """An objective as it is; a class name or index as its logit; a plain function as a function of the predictions."""
     if isinstance(given, Objective):
         return given

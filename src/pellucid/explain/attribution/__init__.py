@@ -14,7 +14,7 @@ from pellucid.errors import PellucidError, nearest
 from pellucid.explain.attribution import cam, gradients, perturbations
 from pellucid.explain.attribution.explanation import Explanation
 from pellucid.explain.grids import last_conv
-from pellucid.explain.objectives import Objective, as_objective
+from pellucid.explain.objectives import Asked, as_objective
 from pellucid.explain.subject import Subject
 from pellucid.explain.watching import match_layers
 from pellucid.structures import Photo
@@ -109,7 +109,7 @@ def named_layer(network: nn.Module, layer: str | None) -> str | None:
 def attribute(
     model: nn.Module,
     photo: Photo,
-    objective: Objective | Callable[[Any], Tensor] | str | int,
+    objective: Asked,
     *,
     method: str = "grad_cam",
     layer: str | None = None,
@@ -132,7 +132,7 @@ def attribute(
 def attribute_all(
     model: nn.Module,
     photo: Photo,
-    objectives: Sequence[Objective | Callable[[Any], Tensor] | str | int],
+    objectives: Sequence[Asked],
     *,
     method: str = "grad_cam",
     layer: str | None = None,
@@ -144,7 +144,7 @@ def attribute_all(
 
 def explain_subject(
     subject: Subject,
-    objectives: Sequence[Objective | Callable[[Any], Tensor] | str | int],
+    objectives: Sequence[Asked],
     *,
     method: str = "grad_cam",
     layer: str | None = None,

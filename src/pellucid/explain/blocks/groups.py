@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import PellucidError
-from pellucid.explain.blocks.reading import Asked, Reading, read_layer
+from pellucid.explain.blocks.reading import Reading, read_layer
+from pellucid.explain.objectives import Asked
 from pellucid.explain.subject import Subject
 from pellucid.structures import Photo, Placement
 

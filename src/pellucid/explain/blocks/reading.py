@@ -1,8 +1,6 @@
 """A layer at one photo: its activation, and how an objective's value leans on it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +9,7 @@ from pellucid.errors import PellucidError
 from pellucid.explain.attribution import resolve_layer
 from pellucid.explain.forward import layer_gradients
 from pellucid.explain.grids import as_grid, grid_shape, last_conv
-from pellucid.explain.objectives import Objective, as_objective
+from pellucid.explain.objectives import Asked, as_objective
 from pellucid.explain.returns import record_returns
 from pellucid.explain.subject import Subject, untouched
 from pellucid.explain.watching import watch
@@ -19,8 +17,6 @@ from pellucid.structures import Placement
 
 FINE = 10
 """The rows and columns from which on a grid shows where things are."""
-
-Asked = Objective | Callable[[Any], Tensor] | str | int
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import nn
 
 from pellucid.explain.receptive.field import ReceptiveField
 from pellucid.explain.receptive.tracing import Tracer
-from pellucid.explain.subject import is_framed, untouched
+from pellucid.explain.subject import Subject, untouched
 from pellucid.explain.watching import watch
 
 __all__ = ["ReceptiveField", "receptive_fields"]
@@ -31,12 +31,10 @@ def receptive_fields(model: nn.Module, size: tuple[int, int], layers: str | Iter
     recursion of Araujo et al. 2019 ("Computing Receptive Fields of Convolutional Neural Networks"), on intervals.
     Raises PellucidError for an unknown layer and one that is not reached.
     """
-    network: nn.Module = model.network if is_framed(model) else model
-    parameter = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(0))
-    frame = torch.full((1, 3, *size), 0.5, dtype=parameter.dtype, device=parameter.device)
+    subject = Subject.of_frames(model, torch.full((1, 3, *size), 0.5))
     tracer = Tracer(size)
     with untouched(model), torch.no_grad(), tracer:
-        tracer.begin(frame)
-        with watch(network, layers, keep=lambda name, activation: tracer.field(activation)) as seen:
-            found: dict[str, Any] = seen(frame, through=model.from_frame if is_framed(model) else model)
+        tracer.begin(subject.frame)
+        with watch(subject.network, layers, keep=lambda name, activation: tracer.field(activation)) as seen:
+            found: dict[str, Any] = seen(subject.frame, through=subject.run)
     return found

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pellucid.errors import PellucidError
 from pellucid.explain.forward import quick
 from pellucid.explain.grids import as_grid
-from pellucid.explain.objectives import Objective, Pass, as_objective
+from pellucid.explain.objectives import Asked, Objective, Pass, as_objective
 from pellucid.explain.receptive import receptive_fields
 from pellucid.explain.search import files
 from pellucid.explain.search.found import Found, Geometry
@@ -36,7 +36,7 @@ def search(
     layers: str | Iterable[str] = (),
     k: int = 9,
     *,
-    objectives: Sequence[Objective | Callable[[Any], Tensor] | str | int] = (),
+    objectives: Sequence[Asked] = (),
     classes: bool = False,
     batch_size: int = 8,
     file: str | Path | None = None,
@@ -121,7 +121,7 @@ class _Question:
         cls,
         model: nn.Module,
         layers: str | Iterable[str],
-        objectives: Sequence[Objective | Callable[[Any], Tensor] | str | int],
+        objectives: Sequence[Asked],
         classes: bool,
     ) -> "_Question":
         if not isinstance(model, nn.Module):

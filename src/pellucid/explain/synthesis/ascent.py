@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from pellucid.errors import PellucidError, nearest
 from pellucid.explain.forward import run_pass, watch_for
 from pellucid.explain.frozen import FrozenNormalisation, channels_last
-from pellucid.explain.objectives import Objective, Pass, as_objective
+from pellucid.explain.objectives import Asked, Objective, Pass, as_objective
 from pellucid.explain.rectifiers import RectifierRule
 from pellucid.explain.subject import Subject, untouched
 from pellucid.explain.synthesis.crops import Crops
@@ -27,7 +26,6 @@ from pellucid.files import written_whole
 PARAMETRISATIONS = ("fourier", "pixels", "maco")
 LARGEST_SIZE = 4096
 
-Asked = Objective | Callable[[Any], Tensor] | str | int
 OnStep = Callable[[int, Tensor], object]
 
 
@@ -110,10 +108,9 @@ def synthesize(
     check_weights(weights)
     target = _Target(objectives, diversity)
     subject = Subject.of_frames(model, torch.zeros(len(objectives), 3, height, width))
-    device, dtype = _home(subject.network)
 
     generators = [torch.Generator().manual_seed(seed + n) for n in range(len(objectives))]
-    made = _parametrisation(parametrisation, generators, height, width, decorrelate, start, device)
+    made = _parametrisation(parametrisation, generators, height, width, decorrelate, start, subject.frame.device)
     view = _View(
         transforms if transforms is not None else Crops() if maco else STANDARD, height, width, steps, generators
     )
@@ -122,7 +119,7 @@ def synthesize(
     kept: dict[int, Tensor] = {}
 
     def values_of(images: Tensor) -> tuple[Tensor, Tensor]:
-        x = images.to(dtype)
+        x = images.to(subject.frame.dtype)
         x = x if preprocess is None else preprocess(x)
         x = x.contiguous(memory_format=torch.channels_last)  # a tenth faster, even for one image
         return target(run_pass(subject, x, objectives, seen), len(objectives))
@@ -235,11 +232,6 @@ def _checked_steps(steps: int | None, default: int, snapshots: Sequence[int]) ->
     if outside:
         raise PellucidError(f"snapshot at step {outside[0]}: the steps are 1 to {steps}")
     return steps
-
-
-def _home(network: nn.Module) -> tuple[torch.device, torch.dtype]:
-    parameter = next((p for p in network.parameters() if p.is_floating_point()), None)
-    return (torch.device("cpu"), torch.float32) if parameter is None else (parameter.device, parameter.dtype)
 
 
 def _parametrisation(

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from pellucid.errors import PellucidError
 from pellucid.explain.forward import run_pass, watch_for
-from pellucid.explain.objectives import Objective, Pass, as_objective
+from pellucid.explain.objectives import Asked, Objective, Pass, as_objective
 from pellucid.explain.objectives import layer as whole_layer
 from pellucid.explain.subject import Subject, untouched
-from pellucid.explain.synthesis.ascent import Asked, OnStep, Synthesis, synthesize
+from pellucid.explain.synthesis.ascent import OnStep, Synthesis, synthesize
 from pellucid.explain.synthesis.transforms import Jitter, Pad, Rotate, Scale
 from pellucid.structures import Photo, read_photo
 
@@ -100,12 +100,11 @@ def caricature(
     gentle = (Pad(4), Jitter(8), Scale(0.97, 1.03), Rotate(2))
     options = {"transforms": gentle} | options
     subject = Subject.of_frames(model, frame)
-    parameter = next((p for p in subject.network.parameters() if p.is_floating_point()), frame)
     wanted = whole_layer(layer)
     with untouched(model), torch.no_grad():
         seen = watch_for(subject, [wanted])
         assert seen is not None
-        x = frame.to(parameter.device, parameter.dtype)
+        x = subject.frame
         with seen:
             target = run_pass(subject, x if preprocess is None else preprocess(x), [wanted], seen).activations[layer]
 

@@ -240,19 +240,17 @@ def _classes(model: nn.Module, frame: tuple[int, int]) -> tuple[str, ...]:
     subject = Subject.of_frames(model, torch.zeros(1, 3, *frame))
     if subject.classes is not None:
         return tuple(subject.classes)
-    parameter = next((p for p in subject.network.parameters() if p.is_floating_point()), torch.zeros(0))
     with untouched(model), torch.no_grad():
-        count = logits_of(subject.run(subject.frame.to(parameter))).shape[1]
+        count = logits_of(subject.run(subject.frame)).shape[1]
     return tuple(f"class {i}" for i in range(count))
 
 
 def _takes(model: nn.Module, side: int) -> bool:
     """Whether a network takes images of a size that it may not have been made for."""
     subject = Subject.of_frames(model, torch.zeros(1, 3, side, side))
-    parameter = next((p for p in subject.network.parameters() if p.is_floating_point()), torch.zeros(0))
     try:
         with untouched(model), torch.no_grad():
-            subject.run(subject.frame.to(parameter))
+            subject.run(subject.frame)
     except (RuntimeError, AssertionError, ValueError):
         return False
     return True
