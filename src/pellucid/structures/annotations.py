@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pellucid.structures.classes import Classes
+from pellucid.structures.instances import Instances
+from pellucid.structures.panoptic import Panoptic
 
 
 @dataclass(frozen=True)
@@ -18,16 +20,23 @@ class ClassScore:
 
 @dataclass
 class Annotations:
-    """Everything said of one image.
+    """Everything said of one image; None or empty where nothing is said.
 
     ``size``: (H, W) of the image in pixels. ``classes``: what the indices mean. ``logits``: (K,) float, a class score
-    each before the softmax; where a network said it, it still carries its graph. Instances, segments and maps join
-    this type with the tasks that need them.
+    each before the softmax; where a network said it, it still carries its graph. ``instances``: the objects.
+    ``semantic``: int64 (H, W), a class index for every pixel, 255 for none. ``panoptic``: the segments.
+    ``present`` and ``absent``: image labels, the classes verified to be in the image, and not to be in it. In a data
+    set of classified images ``present`` is the one class.
     """
 
     size: tuple[int, int]
     classes: Classes
     logits: Tensor | None = None
+    instances: Instances | None = None
+    semantic: Tensor | None = None
+    panoptic: Panoptic | None = None
+    present: tuple[int, ...] = ()
+    absent: tuple[int, ...] = ()
 
     @property
     def probabilities(self) -> Tensor:

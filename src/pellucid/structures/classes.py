@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pellucid.errors import PellucidError, nearest
+from pellucid.structures.keypoints import KeypointNames
 
 
 @dataclass(frozen=True)
@@ -13,12 +14,24 @@ class Classes:
 
     ``names``: one unique name a class, in index order. ``synonyms``: for each class further names that find it
     (may be empty). Two classes may share a synonym; asking by it is then an error that names both.
+
+    The rest is empty where nothing is known, else one entry a class. ``source_ids``: what the data set calls the class,
+    such as COCO's category id or a WordNet id. ``things``: whether it is a thing (counted) or stuff; unknown means
+    thing. ``colours``: RGB, 0 to 255. ``keypoints``: their names. ``parents``: the indices of the classes just above.
     """
 
     names: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...] = ()
+    source_ids: tuple[int | str, ...] = ()
+    things: tuple[bool, ...] = ()
+    colours: tuple[tuple[int, int, int], ...] = ()
+    keypoints: tuple[KeypointNames | None, ...] = ()
+    parents: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("source_ids", "things", "colours", "keypoints", "parents"):
+            if len(getattr(self, name)) not in (0, len(self.names)):
+                raise PellucidError(f"classes: {len(self.names)} names but {len(getattr(self, name))} {name}")
         if len(set(self.names)) != len(self.names):
             twice = next(n for i, n in enumerate(self.names) if n in self.names[:i])
             raise PellucidError(f"classes: the name '{twice}' stands twice; each class needs a name of its own")
@@ -71,6 +84,23 @@ class Classes:
         if name.strip().isdecimal():
             return self.index(int(name))
         raise PellucidError(f"unknown class '{name}'{nearest(name, self._all_names)}")
+
+    def is_thing(self, index: int) -> bool:
+        """Whether a class is of things; where the data set does not say, it is."""
+        return self.things[index] if self.things else True
+
+    def source_id(self, index: int) -> int | str:
+        """What the data set calls the class; its index where it has no name for it."""
+        return self.source_ids[index] if self.source_ids else index
+
+    def ancestors(self, index: int) -> tuple[int, ...]:
+        """All classes above one, each once, nearest first."""
+        found: dict[int, None] = {}
+        level = list(self.parents[index]) if self.parents else []
+        while level:
+            found |= dict.fromkeys(level)
+            level = [p for parent in level for p in self.parents[parent] if p not in found and p != index]
+        return tuple(found)
 
     @cached_property
     def _all_names(self) -> Sequence[str]:
