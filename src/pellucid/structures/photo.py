@@ -66,7 +66,7 @@ def read_photo(photo: Photo) -> Tensor:
     damaged, too large (``MAX_PIXELS``) or of another shape, type or range than ``Photo`` says.
     """
     if isinstance(photo, (str, Path)):
-        with _opened(Path(photo)) as image:
+        with opened_photo(Path(photo)) as image:
             return _from_pil(image, str(photo))
     if isinstance(photo, Image.Image):
         name = str(getattr(photo, "filename", "") or "PIL image")
@@ -124,7 +124,7 @@ def _nearest_beside(path: Path) -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened_photo(path: Path) -> Iterator[Image.Image]:
     """The image of a file, its header read and its size checked, nothing decoded."""
     try:
         if path.is_dir():

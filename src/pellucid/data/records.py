@@ -1,0 +1,373 @@
+"""What a reader found, in columns: a hundred thousand images in little memory, and a sample when it is asked for."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pellucid.data.dataset import Dataset, Holding
+from pellucid.data.defects import Defects
+from pellucid.data.images import oriented_size, read_sized
+from pellucid.errors import PellucidError
+from pellucid.structures import FLAGS, Annotations, Classes, Instances, Mask, Masks, Panoptic, Polygons, Sample
+
+FLAG_BITS = {name: 1 << bit for bit, name in enumerate(FLAGS)}
+"""The bit of each flag in ``Records.flags``."""
+
+Size = tuple[int, int]
+
+
+@dataclass
+class Records:
+    """The annotations of N images with M objects, the objects of an image in neighbouring rows.
+
+    ``names``: the samples' names. ``files``: the images' files, '' where there is none. ``sizes``: int32 (N, 2), height
+    and width, 0 where the source does not say. ``said_by``: the file that speaks of each image (or one for all), for
+    messages. ``first``: int64 (N + 1,), image i has rows first[i] to first[i + 1]. ``boxes``: float64 (M, 4) xyxy
+    pixels. ``flags``: uint8 (M,), see ``FLAG_BITS``. ``items``: what messages call a row; its number in the image by
+    default. ``mask``, ``semantic`` and ``panoptic`` read on demand, given the row or the image's index and the image's
+    size. A ``mask`` of None leaves the object without pixels.
+    """
+
+    classes: Classes
+    holds: frozenset[Holding]
+    names: list[str]
+    files: list[str]
+    sizes: NDArray[np.int32]
+    said_by: str | list[str]
+    first: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+    image_ids: Sequence[int | str] | None = None
+    ids: NDArray[np.int64] | None = None
+    areas: NDArray[np.float64] | None = None
+    scores: NDArray[np.float64] | None = None
+    keypoints: NDArray[np.float32] | None = None
+    items: Callable[[int], str] | None = None
+    mask: Callable[[int, Size], Mask | None] | None = None
+    semantic: Callable[[int, Size], Tensor] | None = None
+    panoptic: Callable[[int, Size], Panoptic] | None = None
+    present: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    absent: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def images(self) -> NDArray[np.int64]:
+        """int64 (M,): the image of each row."""
+        return np.repeat(np.arange(len(self.names)), np.diff(self.first))
+
+    def said_of(self, image: int) -> str:
+        """The file that speaks of an image."""
+        return self.said_by if isinstance(self.said_by, str) else self.said_by[image]
+
+    def item(self, row: int) -> str:
+        """What messages call a row."""
+        if self.items is not None:
+            return self.items(row)
+        image = int(np.searchsorted(self.first, row, side="right")) - 1
+        return f"object {row - int(self.first[image]) + 1} ({self.classes[int(self.labels[row])]})"
+
+    def keep_rows(self, keep: NDArray[np.bool_]) -> None:
+        """Removes the rows that are False in ``keep``, bool (M,)."""
+        if keep.all():
+            return
+        rows = np.flatnonzero(keep)
+        counts = np.bincount(self.images[rows], minlength=len(self.names))
+        self.first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        for name in ("boxes", "labels", "flags", "ids", "areas", "scores", "keypoints"):
+            column = getattr(self, name)
+            if column is not None:
+                setattr(self, name, column[rows])
+        if self.mask is not None:
+            self.mask = _AtRows(self.mask, rows)
+        if self.items is not None:
+            self.items = _Items(self.items, rows)
+
+    def keep_images(self, images: Sequence[int]) -> None:
+        """Keeps the images at some indices, in their order, and their rows."""
+        counts = np.diff(self.first)[images]
+        rows = np.concatenate([np.arange(self.first[i], self.first[i + 1]) for i in images] or [np.zeros(0, np.int64)])
+        present, absent = self.present, self.absent
+        chosen = np.array(images, dtype=np.int64)
+        self.names = [self.names[i] for i in images]
+        self.files = [self.files[i] for i in images]
+        self.sizes = self.sizes[chosen]
+        self.said_by = self.said_by if isinstance(self.said_by, str) else [self.said_by[i] for i in images]
+        self.image_ids = None if self.image_ids is None else [self.image_ids[i] for i in images]
+        self.present = {new: present[old] for new, old in enumerate(images) if old in present}
+        self.absent = {new: absent[old] for new, old in enumerate(images) if old in absent}
+        self.first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        for name in ("boxes", "labels", "flags", "ids", "areas", "scores", "keypoints"):
+            column = getattr(self, name)
+            if column is not None:
+                setattr(self, name, column[rows])
+        if self.mask is not None:
+            self.mask = _AtRows(self.mask, rows)
+        if self.items is not None:
+            self.items = _Items(self.items, rows)
+        if self.semantic is not None:
+            self.semantic = _AtRows(self.semantic, chosen)
+        if self.panoptic is not None:
+            self.panoptic = _AtRows(self.panoptic, chosen)
+
+
+class _AtRows:
+    """A reader by row, after rows were removed."""
+
+    def __init__(self, read: Callable[[int, Size], Any], rows: NDArray[np.int64]) -> None:
+        self.read, self.rows = read, rows
+
+    def __call__(self, row: int, size: Size) -> Any:
+        return self.read(int(self.rows[row]), size)
+
+
+class _Items:
+    """What messages call a row, after rows were removed."""
+
+    def __init__(self, items: Callable[[int], str], rows: NDArray[np.int64]) -> None:
+        self.items, self.rows = items, rows
+
+    def __call__(self, row: int) -> str:
+        return self.items(int(self.rows[row]))
+
+
+class RecordsBuilder:
+    """Makes ``Records`` image by image and object by object, for readers of many small files.
+
+    What is no number becomes NaN, which cleaning drops and reports.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.files: list[str] = []
+        self.sizes: list[Size] = []
+        self.said_by: list[str] = []
+        self.image_ids: list[int | str] = []
+        self.counts: list[int] = []
+        self.boxes: list[Sequence[float]] = []
+        self.labels: list[int] = []
+        self.flags: list[int] = []
+        self.ids: list[int] = []
+        self.areas: list[float] = []
+        self.scores: list[float] = []
+        self.keypoints: list[Sequence[Sequence[float]]] = []
+        self.masks: list[Callable[[Size], Mask | None] | None] = []
+        self.items: list[str] = []
+        self.present: dict[int, tuple[int, ...]] = {}
+        self.absent: dict[int, tuple[int, ...]] = {}
+
+    def image(
+        self,
+        name: str,
+        file: str,
+        said_by: str,
+        size: Size = (0, 0),
+        *,
+        id: int | str | None = None,
+        present: Iterable[int] = (),
+        absent: Iterable[int] = (),
+    ) -> int:
+        """Begins an image, to which the next objects belong; gives its index. ``size``: (H, W), zeros where unknown."""
+        index = len(self.names)
+        self.names.append(name)
+        self.files.append(file)
+        self.said_by.append(said_by)
+        self.sizes.append(size)
+        self.counts.append(0)
+        if id is not None:
+            self.image_ids.append(id)
+        for found, column in (
+            (tuple(dict.fromkeys(present)), self.present),
+            (tuple(dict.fromkeys(absent)), self.absent),
+        ):
+            if found:
+                column[index] = found
+        return index
+
+    def object(
+        self,
+        box: Sequence[float],
+        label: int,
+        flags: int = 0,
+        *,
+        id: int | None = None,
+        area: float | None = None,
+        score: float | None = None,
+        keypoints: Sequence[Sequence[float]] | None = None,
+        mask: Callable[[Size], Mask | None] | None = None,
+        item: str = "",
+    ) -> None:
+        """Adds an object to the image last begun. ``box``: xyxy, pixels. ``mask``: reads it, given the image's size."""
+        self.counts[-1] += 1
+        self.boxes.append(box)
+        self.labels.append(label)
+        self.flags.append(flags)
+        self.masks.append(mask)
+        self.items.append(item)
+        if id is not None:
+            self.ids.append(id)
+        if area is not None:
+            self.areas.append(area)
+        if score is not None:
+            self.scores.append(score)
+        if keypoints is not None:
+            self.keypoints.append(keypoints)
+
+    def finish(self, classes: Classes, holds: Iterable[Holding]) -> Records:
+        """The records. Optional columns are kept where every object (every image) has a value."""
+        M, N = len(self.labels), len(self.names)
+
+        def column(values: list, dtype: type) -> NDArray | None:
+            return np.array(values, dtype=dtype) if M and len(values) == M else None
+
+        has_masks = any(mask is not None for mask in self.masks)
+        return Records(
+            classes=classes,
+            holds=frozenset(holds),
+            names=self.names,
+            files=self.files,
+            sizes=np.array(self.sizes, dtype=np.int32).reshape(-1, 2),
+            said_by=self.said_by,
+            first=np.concatenate(([0], np.cumsum(np.array(self.counts, dtype=np.int64)))).astype(np.int64),
+            boxes=np.array(self.boxes, dtype=np.float64).reshape(-1, 4),
+            labels=np.array(self.labels, dtype=np.int64),
+            flags=np.array(self.flags, dtype=np.uint8),
+            image_ids=self.image_ids if N and len(self.image_ids) == N else None,
+            ids=column(self.ids, np.int64),
+            areas=column(self.areas, np.float64),
+            scores=column(self.scores, np.float64),
+            keypoints=column(self.keypoints, np.float32),
+            items=_Named(self.items) if any(self.items) else None,
+            mask=_Masks(self.masks) if has_masks else None,
+            present=self.present,
+            absent=self.absent,
+        )
+
+
+class _Named:
+    def __init__(self, items: list[str]) -> None:
+        self.texts = items
+
+    def __call__(self, row: int) -> str:
+        return self.texts[row]
+
+
+class _Masks:
+    def __init__(self, masks: list[Callable[[Size], Mask | None] | None]) -> None:
+        self.masks = masks
+
+    def __call__(self, row: int, size: Size) -> Mask | None:
+        read = self.masks[row]
+        return None if read is None else read(size)
+
+
+class RecordDataset(Dataset):
+    """The data set that stands in files of some format."""
+
+    def __init__(
+        self,
+        records: Records,
+        *,
+        title: str,
+        format: str,
+        split: str | None,
+        root: Path,
+        defects: Defects,
+    ) -> None:
+        super().__init__(title, records.classes, records.holds, format=format, split=split, root=root, defects=defects)
+        self.records = records
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.records.names
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def sample(self, index: int) -> Sample:
+        records = self.records
+        file = records.files[index]
+        known = records.image_ids
+        return Sample(
+            records.names[index],
+            image=_Later(self.image, index),
+            annotations=_Later(self.annotations, index),
+            path=Path(file) if file else None,
+            id=None if known is None else known[index],
+        )
+
+    def size(self, index: int) -> Size:
+        """(H, W): as annotated, else from the image's header. Raises PellucidError where neither is there."""
+        H, W = self.records.sizes[index].tolist()
+        if H < 1 or W < 1:
+            file = self.records.files[index]
+            if not file:
+                raise self._missing(index, "its size is not annotated and ")
+            H, W = oriented_size(Path(file))
+            self.records.sizes[index] = H, W
+        return H, W
+
+    def image(self, index: int) -> Tensor:
+        """The pixels of an image: uint8 (3, H, W)."""
+        file = self.records.files[index]
+        if not file:
+            raise self._missing(index)
+        return read_sized(Path(file), self.size(index), self.records.said_of(index))
+
+    def _missing(self, index: int, why: str = "") -> PellucidError:
+        name = self.records.names[index]
+        return PellucidError(f"{self.title}: {name}: {why}no such image was found in {self.root}; restore the file")
+
+    def annotations(self, index: int) -> Annotations:
+        """What is said of an image."""
+        records, size = self.records, self.size(index)
+        return Annotations(
+            size,
+            records.classes,
+            instances=self._instances(index, size) if "boxes" in records.holds else None,
+            semantic=None if records.semantic is None else records.semantic(index, size),
+            panoptic=None if records.panoptic is None else records.panoptic(index, size),
+            present=records.present.get(index, ()),
+            absent=records.absent.get(index, ()),
+        )
+
+    def _instances(self, index: int, size: Size) -> Instances:
+        records = self.records
+        rows = slice(int(records.first[index]), int(records.first[index + 1]))
+        flags = records.flags[rows]
+        masks = None
+        if records.mask is not None:
+            read = (records.mask(row, size) for row in range(rows.start, rows.stop))
+            masks = Masks([Polygons(size, ()) if mask is None else mask for mask in read], size)
+
+        def column(values: NDArray | None, dtype: torch.dtype) -> Tensor | None:
+            return None if values is None else torch.tensor(values[rows], dtype=dtype)
+
+        return Instances(
+            boxes=torch.tensor(records.boxes[rows], dtype=torch.float32),
+            labels=torch.tensor(records.labels[rows]),
+            scores=column(records.scores, torch.float32),
+            masks=masks,
+            keypoints=column(records.keypoints, torch.float32),
+            areas=column(records.areas, torch.float32),
+            ids=column(records.ids, torch.int64),
+            **{name: torch.from_numpy((flags & bit) != 0) for name, bit in FLAG_BITS.items()},
+        )
+
+
+class _Later:
+    """A call to be made when its result is asked for."""
+
+    def __init__(self, call: Callable[[int], Any], index: int) -> None:
+        self.call, self.index = call, index
+
+    def __call__(self) -> Any:
+        return self.call(self.index)
