@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 from pellucid.errors import PellucidError
 
 if TYPE_CHECKING:
-    from pellucid import explain
+    from pellucid import data, explain
+    from pellucid.data import open_dataset
     from pellucid.models import available, load
 
-__all__ = ["PellucidError", "available", "explain", "load"]
+__all__ = ["PellucidError", "available", "data", "explain", "load", "open_dataset"]
 
 __version__ = _version("pellucid")
 
 # Loaded when first asked for: `import pellucid` and `pellucid --help` import no torch.
-_LAZY = {"load": "pellucid.models", "available": "pellucid.models", "explain": ""}
+_LAZY = {"load": "pellucid.models", "available": "pellucid.models", "explain": "", "open_dataset": "pellucid.data", "data": ""}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,8 +13,9 @@ SLACK = 0.5
 def clean(records: Records, defects: Defects, *, inclusive: bool = False) -> None:
     """Drops boxes that are no numbers, of negative size, of zero area or off the image; clips what lies beyond it.
 
-    Everything is noted in ``defects``. Boxes in images of unknown size are not clipped. ``inclusive``: the source counts pixels, so that a box from a
-    pixel to the same pixel, one pixel in size, is how it writes a slip of the mouse: noted as of zero area, and kept.
+    Everything is noted in ``defects``. Boxes in images of unknown size are not clipped. ``inclusive``: the source
+    counts pixels, so that a box from a pixel to the same pixel, one pixel in size, is how it writes a slip of the
+    mouse: noted as of zero area, and kept.
     """
     if len(records.boxes) == 0:
         return

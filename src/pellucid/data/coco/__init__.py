@@ -1,0 +1,1 @@
+"""MS COCO's JSON: instances, keypoints, panoptic maps and results."""
