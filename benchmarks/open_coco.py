@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from common import setup
 from val2017 import make
+
+from common import setup
 
 ROUNDS = 7
 

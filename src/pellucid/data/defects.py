@@ -58,6 +58,7 @@ KINDS = {
         "area that is not the mask's", "areas that are not the masks'", "compute it anew from the mask"
     ),
     "bad map": Kind("map that cannot be read", "maps that cannot be read", "restore the file from the source"),
+    "lossy masks": Kind("folder of lossy masks", "folders of lossy masks", "make them anew as PNG"),
     "unknown value": Kind("map with unknown values", "maps with unknown values", "map them to classes, or to ignore"),
     "no annotations": Kind("image without annotations", "images without annotations", "annotate it, if it shows any"),
     "class missing": Kind(

@@ -11,6 +11,7 @@ from pellucid.data.defects import Defects
 from pellucid.data.images import ImageStore
 from pellucid.data.records import Records
 from pellucid.errors import PellucidError, nearest
+from pellucid.structures import FLAGS
 
 Options: TypeAlias = Mapping[str, str]
 Progress: TypeAlias = Callable[[int, int], None]
@@ -23,7 +24,9 @@ class Format:
     ``recognises``: whether a file or folder looks like it. ``splits``: the names of what it holds, such as train and
     val; empty where it has none. ``read``: the records of a split (None: all there is), noting defects; it raises
     PellucidError only where nothing at all can be read. ``write``: one split into a folder, images through the store;
-    it may be called for one split after another. ``options``: what may be said beside the path, with a line of help.
+    it may be called for one split after another. ``options``: what may be said beside the path, with a line of
+    help. ``flags``: the marks of objects that it has a word for. ``written``: what is written where that depends on
+    options.
     """
 
     name: str
@@ -34,6 +37,12 @@ class Format:
     read: Callable[[Path, str | None, Defects, Options], Records]
     write: "Callable[[Dataset, Path, str, ImageStore, Options, Progress | None], None] | None" = None
     options: Mapping[str, str] = field(default_factory=dict)
+    flags: frozenset[str] = frozenset(FLAGS)
+    written: Callable[[Options], frozenset[Holding]] | None = None
+
+    def writes(self, options: Options) -> frozenset[Holding]:
+        """What ``write`` writes of a data set, under some options."""
+        return self.holds if self.written is None else self.written(options)
 
 
 _WHERE = {

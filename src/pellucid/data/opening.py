@@ -80,7 +80,7 @@ def find_source(spec: str | Path, **options: object) -> Source:
     if named and not isinstance(spec, Path) and not os.path.exists(text):
         name, text = named[1].lower(), text[named.end() :]
         format_named(name)
-    path_text, given = _options_in(text)
+    path_text, given = split_options(text)
     given |= {key: str(value) for key, value in options.items()}
     path = _found(path_text)
     format = format_named(name) if name else recognised(path)
@@ -91,7 +91,7 @@ def find_source(spec: str | Path, **options: object) -> Source:
     return Source(format, path, given)
 
 
-def _options_in(text: str) -> tuple[str, dict[str, str]]:
+def split_options(text: str) -> tuple[str, dict[str, str]]:
     """The path, and the key=value pairs behind it, unless the whole is a path."""
     given: dict[str, str] = {}
     while not os.path.exists(text):

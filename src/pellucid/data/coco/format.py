@@ -33,7 +33,9 @@ def annotation_files(root: Path, options: Options) -> dict[str, Path]:
     if root.is_file():
         named = _NAMES.fullmatch(root.name)
         return {named[2] if named else root.stem: root}
-    kind = options.get("kind", "instances")
+    if "kind" not in options:
+        return annotation_files(root, {"kind": "instances"}) or annotation_files(root, {"kind": "keypoints"})
+    kind = options["kind"]
     if kind not in _KINDS:
         raise PellucidError(f"coco: kind={kind}; give {' or '.join(_KINDS)}")
     found: dict[str, Path] = {}
@@ -66,7 +68,7 @@ def is_coco(path: Path) -> bool:
 def _recognises(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() == ".json"
-    return path.is_dir() and bool(annotation_files(path, {}) or annotation_files(path, {"kind": "keypoints"}))
+    return path.is_dir() and bool(annotation_files(path, {}))
 
 
 def _splits(path: Path, options: Options) -> list[str]:

@@ -22,7 +22,8 @@ DIGITS = 4
 def write(
     dataset: Dataset, folder: Path, split: str, store: ImageStore, options: Options, progress: Progress | None
 ) -> None:
-    """Writes one split: ``annotations/instances_SPLIT.json`` (or person_keypoints_…) and the images in ``SPLIT/``.
+    """Writes one split: ``annotations/instances_SPLIT.json`` (with keypoints, if there are any) and the images in
+    ``SPLIT/``.
 
     Ids of the source are kept where they are numbers and unique. Flags that COCO has no word for stand in each
     annotation under their own names, where they are set.
@@ -47,14 +48,13 @@ def write(
             annotations.append({"id": annotation_ids.next(id), "image_id": image_id, **entry})
         if progress is not None:
             progress(index + 1, len(dataset))
-    kind = "person_keypoints" if "keypoints" in dataset.holds else "instances"
     made = {
         "info": {"description": dataset.title.split(":")[0]},
         "images": images,
         "annotations": annotations,
         "categories": categories(dataset.classes, category_ids),
     }
-    with written_whole(folder / "annotations" / f"{kind}_{split}.json") as temporary:
+    with written_whole(folder / "annotations" / f"instances_{split}.json") as temporary:
         temporary.write_bytes(msgspec.json.encode(made))
 
 

@@ -1,0 +1,1 @@
+"""Data sets that are folders: one a class, or images with masks beside them."""

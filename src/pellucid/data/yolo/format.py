@@ -11,7 +11,7 @@ from pellucid.data.formats import Format, Options, split_named
 from pellucid.data.images import oriented_size
 from pellucid.data.missing import drop_missing
 from pellucid.data.records import Records, RecordsBuilder
-from pellucid.data.yolo.layout import SPLITS, Layout, images_of, read_layout, yaml_file
+from pellucid.data.yolo.layout import SPLITS, Entry, Layout, images_of, read_layout, yaml_file
 from pellucid.data.yolo.writing import write
 from pellucid.errors import PellucidError
 from pellucid.structures import Mask, Polygons
@@ -40,7 +40,7 @@ def read(path: Path, split: str | None, defects: Defects, options: Options) -> R
         places = layout.splits[name]
     else:
         places = [layout.root / "images" if (layout.root / "images").is_dir() else layout.root]
-    entries = images_of(layout, places, defects).entries
+    entries = images_of(layout, places, defects)
     if not entries:
         where = ", ".join(map(str, places))
         raise PellucidError(f"{path}: no image was found in {where}; check the paths in data.yaml, or the folder")
@@ -55,12 +55,12 @@ class _Reading:
         self.segments = False
         self.most = -1
 
-    def records(self, entries: list[tuple[str, str, Path]]) -> Records:
-        for name, file, labels in entries:
-            size = self._size(name, file)
-            self.builder.image(name, file if size != (0, 0) else "", str(labels), size)
+    def records(self, entries: list[Entry]) -> Records:
+        for entry in entries:
+            size = self._size(entry)
+            self.builder.image(entry.name, entry.file if size != (0, 0) else "", str(entry.labels), size)
             if size != (0, 0):
-                self._lines(labels, size)
+                self._lines(entry.labels, size)
         holds: set[Holding] = {"boxes"}
         holds |= {"masks"} if self.segments else set()
         holds |= {"keypoints"} if self.layout.keypoints else set()
@@ -68,15 +68,15 @@ class _Reading:
         drop_missing(records, self.defects)
         return records
 
-    def _size(self, name: str, file: str) -> tuple[int, int]:
-        if file:
-            try:
-                return oriented_size(Path(file))
-            except PellucidError as error:
-                self.defects.add("damaged image", file, "", str(error).removeprefix(f"{file}: "), "dropped")
-                return 0, 0
-        ends = [size for known, size in self.layout.sizes.items() if known.endswith(f"/{name}")] if not file else []
-        return ends[0] if len(ends) == 1 else self.layout.sizes.get(name, (0, 0))
+    def _size(self, entry: Entry) -> tuple[int, int]:
+        if not entry.file:
+            return entry.size
+        try:
+            return oriented_size(Path(entry.file))
+        except PellucidError as error:
+            what = str(error).removeprefix(f"{entry.file}: ")
+            self.defects.add("damaged image", entry.file, "", what, "dropped")
+            return 0, 0
 
     def _lines(self, path: Path, size: tuple[int, int]) -> None:
         try:
@@ -158,6 +158,12 @@ class _Outline:
             return None
 
 
+def _written(options: Options) -> frozenset[Holding]:
+    further: dict[str, Holding] = {"segments": "masks", "keypoints": "keypoints"}
+    labels = options.get("labels", "boxes")
+    return frozenset({"boxes", further[labels]}) if labels in further else frozenset({"boxes"})
+
+
 FORMAT = Format(
     name="yolo",
     title="YOLO: data.yaml, images/ and labels/ with one .txt an image",
@@ -167,4 +173,6 @@ FORMAT = Format(
     read=read,
     write=write,
     options={"labels": "when writing: boxes (the default), segments or keypoints"},
+    flags=frozenset(),
+    written=_written,
 )

@@ -22,10 +22,14 @@ _NAMES = ("classes.txt", "obj.names", "data/obj.names", "labels/classes.txt", "n
 
 
 @dataclass(frozen=True)
-class ImageList:
-    """The images of a split: name in the data set, file ('' where there is none), and the label file's path."""
+class Entry:
+    """An image: its name in the data set, its file ('' where there is none), its label file's path, and its size where
+    the list of sizes has it."""
 
-    entries: list[tuple[str, str, Path]]
+    name: str
+    file: str
+    labels: Path
+    size: tuple[int, int] = (0, 0)
 
 
 @dataclass
@@ -206,9 +210,9 @@ def _sizes(root: Path) -> dict[str, tuple[int, int]]:
     return made
 
 
-def images_of(layout: Layout, places: list[Path], defects: Defects) -> ImageList:
+def images_of(layout: Layout, places: list[Path], defects: Defects) -> list[Entry]:
     """The images of a split, by folders and lists, sorted in folders and in the order of lists."""
-    entries: list[tuple[str, str, Path]] = []
+    entries: list[Entry] = []
     for place in places:
         if place.is_file():
             entries += _listed(layout, place, defects)
@@ -219,43 +223,43 @@ def images_of(layout: Layout, places: list[Path], defects: Defects) -> ImageList
     seen: set[str] = set()
     unique = []
     for entry in entries:
-        if entry[0] in seen:
-            defects.add("duplicate image", layout.root, entry[0], "stands twice in the list", "dropped")
+        if entry.name in seen:
+            defects.add("duplicate image", layout.root, entry.name, "stands twice in the list", "dropped")
         else:
             unique.append(entry)
-        seen.add(entry[0])
-    return ImageList(unique)
+        seen.add(entry.name)
+    return unique
 
 
-def _below(layout: Layout, folder: Path) -> list[tuple[str, str, Path]]:
+def _below(layout: Layout, folder: Path) -> list[Entry]:
     made = []
     for base, folders, _ in os.walk(folder):
         folders.sort()
         folders[:] = [f for f in folders if not f.startswith(".")]
         for name in photos_in(Path(base)):
             file = Path(base, name)
-            made.append((file.relative_to(folder).as_posix(), str(file), label_file(file, layout.root)))
+            made.append(Entry(file.relative_to(folder).as_posix(), str(file), label_file(file, layout.root)))
     return made or _by_sizes(layout, folder)
 
 
-def _by_sizes(layout: Layout, folder: Path) -> list[tuple[str, str, Path]]:
+def _by_sizes(layout: Layout, folder: Path) -> list[Entry]:
     """The images that were left out when the data set was written, by the list of their sizes."""
     start = folder.relative_to(layout.root).as_posix() + "/" if folder.is_relative_to(layout.root) else ""
     return [
-        (name.removeprefix(start), "", label_file(layout.root / name, layout.root))
-        for name in layout.sizes
+        Entry(name.removeprefix(start), "", label_file(layout.root / name, layout.root), size)
+        for name, size in layout.sizes.items()
         if start and name.startswith(start)
     ]
 
 
-def _imagined(layout: Layout, place: Path, defects: Defects) -> list[tuple[str, str, Path]]:
+def _imagined(layout: Layout, place: Path, defects: Defects) -> list[Entry]:
     found = _by_sizes(layout, place)
     if not found:
         defects.add("unreadable", layout.root, str(place), "no such folder or list of images", "dropped")
     return found
 
 
-def _listed(layout: Layout, path: Path, defects: Defects) -> list[tuple[str, str, Path]]:
+def _listed(layout: Layout, path: Path, defects: Defects) -> list[Entry]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -275,7 +279,7 @@ def _listed(layout: Layout, path: Path, defects: Defects) -> list[tuple[str, str
             continue
         file = finder.find(text)
         image = Path(file) if file else layout.root / text
-        made.append((text, file, label_file(image, layout.root)))
+        made.append(Entry(text, file, label_file(image, layout.root), layout.sizes.get(text, (0, 0))))
     return made
 
 
