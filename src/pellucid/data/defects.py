@@ -42,6 +42,7 @@ KINDS = {
     ),
     "damaged image": Kind("damaged image", "damaged images", "restore the file from the source"),
     "size disagrees": Kind("size that disagrees", "sizes that disagree", "correct the size, or restore the image"),
+    "mixed modes": Kind("mixture of pixel types", "mixtures of pixel types", "none is needed: all are read as RGB"),
     "rotated": Kind(
         "image turned by its EXIF tag", "images turned by their EXIF tag", "rotate the pixels and remove the tag"
     ),
@@ -52,14 +53,19 @@ KINDS = {
     "box off image": Kind("box wholly off the image", "boxes wholly off the image", "remove it"),
     "duplicate box": Kind("object boxed twice", "objects boxed twice", "remove one of the two"),
     "bad mask": Kind("broken mask", "broken masks", "draw it anew, or remove it"),
+    "empty mask": Kind("empty mask", "empty masks", "draw it anew, or remove it"),
     "mask misses box": Kind("mask that misses its box", "masks that miss their box", "correct the box or the mask"),
     "bad keypoints": Kind("broken keypoints", "broken keypoints", "correct or remove them"),
+    "keypoint outside": Kind("keypoint out of place", "keypoints out of place", "move it, or mark it as not labelled"),
     "area disagrees": Kind(
         "area that is not the mask's", "areas that are not the masks'", "compute it anew from the mask"
     ),
     "bad map": Kind("map that cannot be read", "maps that cannot be read", "restore the file from the source"),
     "lossy masks": Kind("folder of lossy masks", "folders of lossy masks", "make them anew as PNG"),
     "unknown value": Kind("map with unknown values", "maps with unknown values", "map them to classes, or to ignore"),
+    "lossy map": Kind(
+        "folder of masks blurred by JPEG", "folders of masks blurred by JPEG", "use the lossless ones, such as PNG"
+    ),
     "no annotations": Kind("image without annotations", "images without annotations", "annotate it, if it shows any"),
     "class missing": Kind(
         "image without a class that nearly all others have",

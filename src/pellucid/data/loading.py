@@ -1,13 +1,15 @@
 """Batches of a data set: in an order that a seed fixes, read by worker processes, shared between training processes."""
 
+import contextlib
 import io
 import pickle
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -149,7 +151,8 @@ class Loader:
             pin_memory=self.pin,
             worker_init_fn=_leave_ending,
         )
-        batches = iter(loader)
+        with _held_interrupts():
+            batches = iter(loader)
         while True:
             try:
                 packed, data, spans = next(batches)
@@ -267,6 +270,23 @@ def _unpacked(text: bytes, data: Tensor, spans: list[tuple[int, int]], classes: 
     unpickler.classes = classes
     readings: list[_Reading] = unpickler.load()
     return readings
+
+
+@contextlib.contextmanager
+def _held_interrupts() -> Iterator[None]:
+    """Ctrl-C waits until the workers have started: Python loses one that comes in the middle of a fork."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        before(*held[0])
 
 
 def _leave_ending(worker: int) -> None:

@@ -16,16 +16,19 @@ _FAR = 1e5
 """How far from the image's corner, in pixels, a point may lie: COCO's rasteriser steps along every edge at five times
 the image's resolution, so that a point at 1e12 would hang it."""
 
+_LONGEST = 4e6
+"""The longest outline of a mask, in pixels, for the same reason."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Polygons:
     """One mask as the union of polygons in continuous pixel coordinates.
 
-    ``size``: (H, W) of the image. ``parts``: float32 (P, 2) x and y of three points or more each.
+    ``size``: (H, W) of the image. ``parts``: float64 (P, 2) x and y of three points or more each.
     """
 
     size: tuple[int, int]
-    parts: tuple[NDArray[np.float32], ...]
+    parts: tuple[NDArray[np.float64], ...]
 
     @classmethod
     def from_lists(cls, parts: Sequence[Any], size: tuple[int, int]) -> "Polygons":
@@ -36,7 +39,7 @@ class Polygons:
         made = []
         for part in parts:
             try:
-                points = np.asarray(part, dtype=np.float64)
+                points = np.array(part, dtype=np.float64)
             except (ValueError, TypeError, OverflowError) as error:
                 raise PellucidError("a polygon is not a list of numbers") from error
             if points.ndim == 1 and len(points) % 2 == 0:
@@ -45,9 +48,11 @@ class Polygons:
                 raise PellucidError("a polygon needs three points or more, each an x and a y")
             if not np.isfinite(points).all() or np.abs(points).max() > _FAR:
                 raise PellucidError("a polygon has a point that is not a number, or far outside any image")
-            made.append(points.astype(np.float32))
+            made.append(points)
         if not made:
             raise PellucidError("a mask of polygons holds none")
+        if sum(float(np.abs(np.diff(points, axis=0)).max(1).sum()) for points in made) > _LONGEST:
+            raise PellucidError("a polygon's outline is longer than any object's")
         return cls(size, tuple(made))
 
     def to_run_lengths(self) -> RunLengths:
@@ -55,7 +60,7 @@ class Polygons:
         H, W = self.size
         if not self.parts:
             return RunLengths.from_counts([H * W], self.size)
-        flat = [part.astype(np.float64).ravel().tolist() for part in self.parts]
+        flat = [part.ravel().tolist() for part in self.parts]
         made = coco.merge(coco.frPyObjects(flat, H, W))
         return RunLengths(self.size, made["counts"])
 
@@ -81,12 +86,12 @@ class Polygons:
         if len(rows) == 0:
             return cls((H, W), ())
         top, left = rows[0], columns[0]
-        corner = np.array((left, top), dtype=np.float32)
+        corner = np.array((left, top), dtype=np.float64)
         loops = _outlines(mask[top : rows[-1] + 1, left : columns[-1] + 1])
         return cls((H, W), tuple(_joined(loop) + corner for loop in loops))
 
 
-def _outlines(mask: NDArray[np.bool_]) -> list[list[NDArray[np.float32]]]:
+def _outlines(mask: NDArray[np.bool_]) -> list[list[NDArray[np.float64]]]:
     """For each 4-connected part its closed loops of corners (P, 2), the outer one first, the inside on their right."""
     W = mask.shape[1]
     inside = np.pad(mask, 1)
@@ -112,7 +117,7 @@ def _outlines(mask: NDArray[np.bool_]) -> list[list[NDArray[np.float32]]]:
         turn[direction, starts] = after + 4 * (after != direction)
     parts, _ = ndimage.label(mask)
     pixel = ((0, 0), (0, -1), (-1, -1), (-1, 0))  # the inside pixel of an edge, from its start
-    loops: dict[int, list[NDArray[np.float32]]] = {}
+    loops: dict[int, list[NDArray[np.float64]]] = {}
     todo = leaves.tolist()
     turns = turn.tolist()
     # A part's topmost edges are on its outer loop, and corners come row by row, so that the outer loop comes first.
@@ -131,11 +136,11 @@ def _outlines(mask: NDArray[np.bool_]) -> list[list[NDArray[np.float32]]]:
             if turned >= 4:
                 points.append(at)
         ys, xs = np.divmod(np.array(points), W + 1)
-        loops.setdefault(part, []).append(np.stack((xs, ys), 1).astype(np.float32))
+        loops.setdefault(part, []).append(np.stack((xs, ys), 1).astype(np.float64))
     return list(loops.values())
 
 
-def _joined(loops: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _joined(loops: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """One closed loop: from the first one's start to each hole, around it, and back."""
     outer, *holes = loops
     made = [outer]

@@ -96,6 +96,6 @@ def _check_runs(counts: NDArray[np.int64], size: tuple[int, int]) -> None:
     H, W = size
     if len(counts) and counts.min() < 0:
         raise PellucidError("run lengths hold a negative count")
-    total = int(counts.sum())
+    total = sum(counts.tolist())  # Python's own integers cannot overflow
     if total != H * W:
         raise PellucidError(f"run lengths cover {total:,} pixels, but the mask has {H} × {W} = {H * W:,}")

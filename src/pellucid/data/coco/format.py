@@ -237,9 +237,9 @@ class _Assembly:
             with np.errstate(over="ignore"):
                 values = np.array(points[: len(points) // 3 * 3], dtype=np.float64).astype(np.float32)
             bad = not np.isfinite(values).all() or not np.isin(values[2::3], (0, 1, 2)).all()
-            if bad:
+            if bad or len(points) % 3:
                 item = f"annotation {self.columns.ids[int(rows[index])]}"
-                what = "has keypoints that are no numbers, or a visibility other than 0, 1, 2"
+                what = "has keypoints that are no three numbers each, with a visibility of 0, 1 or 2"
                 self.defects.add("bad keypoints", self.file, item, what, "dropped")
                 continue
             made[index, : len(values)] = values

@@ -155,7 +155,7 @@ def segmentation(mask: Mask, *, crowd: bool, runs: bool = False) -> Any:
     ``runs``: polygons as compressed text too, as results files have them.
     """
     if isinstance(mask, Polygons) and not (crowd or runs):
-        return [np.round(part.astype(np.float64).ravel(), 3).tolist() for part in mask.parts]
+        return [np.round(part.ravel(), 3).tolist() for part in mask.parts]
     lengths = as_run_lengths(mask)
     counts: Any = lengths.to_counts().tolist() if crowd else lengths.counts.decode("ascii")
     return {"size": list(lengths.size), "counts": counts}

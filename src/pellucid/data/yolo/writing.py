@@ -108,8 +108,8 @@ def _one_loop(outline: Polygons) -> np.ndarray:
 
     A line holds one polygon; filled by the even-odd rule it gives the same pixels.
     """
-    first = outline.parts[0].astype(np.float64)
+    first = outline.parts[0]
     made = [first]
     for part in outline.parts[1:]:
-        made += [first[:1], part.astype(np.float64), part[:1].astype(np.float64)]
+        made += [first[:1], part, part[:1]]
     return np.concatenate([*made, first[:1]]) if len(outline.parts) > 1 else first
