@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
+import pellucid
 from pellucid import PellucidError
 from pellucid.explain import channel, class_logit, of_predictions, watch
 from pellucid.explain.search import Found, Hit, Ranking, crop, crops, search, searching
@@ -473,3 +474,16 @@ def test_crops_show_the_box_at_its_aspect(tmp_path: Path) -> None:
     assert set(crop(replace(hit, photo="photo 3", box=(0, 0, 4, 5)), 20, floating)[0].unique().tolist()) == {128, 244}
     with pytest.raises(PellucidError, match="no such file"):
         crops([replace(hit, photo="photo 3")], 20)
+
+
+def test_a_data_set_is_searched_by_its_samples(tmp_path):
+    data = pellucid.open_dataset("scenes:n=7,size=40,seed=1")
+    network = Small().eval()
+    found = search(network, data, "conv1", k=2)
+    plain = search(network, [sample.image for sample in data], "conv1", k=2)
+    assert found.photos == list(data.names)
+    for unit in range(len(found.layers["conv1"].values)):
+        ours, theirs = found.top("conv1", unit), plain.top("conv1", unit)
+        assert [(h.value, h.position, h.box) for h in ours] == [(h.value, h.position, h.box) for h in theirs]
+        # Images without a file are cut from all the same.
+        assert torch.equal(crop(ours[0], 20), crop(theirs[0], 20))

@@ -114,5 +114,8 @@ def test_what_cannot_be_drawn_is_refused(photos: list[Path], tmp_path: Path) -> 
     with pytest.raises(PellucidError, match="did not rank classes"):
         draw_classes(without, path=tmp_path / "a.png")
     tensors = search(Colours(2), torch.rand(1, 3, 9, 9), "maps")
+    draw_layer(tensors, "maps", path=tmp_path / "b.png")
+    tensors.save(tmp_path / "found.npz")
+    tensors = Found.read(tmp_path / "found.npz")  # which does not hold the photos
     with pytest.raises(PellucidError, match="photo 0: no such file"):
         draw_layer(tensors, "maps", path=tmp_path / "a.png")

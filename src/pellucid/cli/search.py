@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from pellucid.cli.common import check_folder, load_model, print_json, progress_bar
+from pellucid.cli.data_options import told_in_one_line
+from pellucid.data import Dataset, open_dataset
 from pellucid.errors import PellucidError
 from pellucid.explain import Objective
 from pellucid.explain.attribution.explanation import plain_name
@@ -48,7 +50,8 @@ class _Shown:
 def run(
     *,
     what: list[str],
-    data: Path | None,
+    data: str | None,
+    split: str | None,
     model: str,
     k: int,
     out: Path,
@@ -76,7 +79,7 @@ def run(
         shown = _Shown(list(found.layers), [])
     else:
         assert data is not None
-        photos = _photos(data, out)
+        photos = _photos(data, split, out)
         if part is not None:
             number, count = part
             photos = photos[(number - 1) * len(photos) // count : number * len(photos) // count]
@@ -105,8 +108,12 @@ def _shard(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _photos(data: Path, out: Path) -> list[Path]:
-    """The photos below a folder, but for the sheets that an earlier run left in it."""
+def _photos(text: str, split: str | None, out: Path) -> Sequence[Path] | Dataset:
+    """A data set, or the photos below a folder but for the sheets that an earlier run left in it."""
+    data = Path(text)
+    if split is not None or (not data.exists() and re.match(r"[a-z]+(:|$)", text)):
+        with told_in_one_line():
+            return open_dataset(text, split)
     if data.exists() and not data.is_dir():
         raise PellucidError(f"--data {data}: is a file; give a folder of photos")
     photos = find_photos([data])
@@ -144,7 +151,7 @@ def _wanted(what: list[str], network: Classifier) -> _Wanted:
     return _Wanted(list(dict.fromkeys(layers)), list(channels), list(objectives.values()), every)
 
 
-def _searched(network: Classifier, photos: list[Path], wanted: _Wanted, k: int, file: Path) -> Found:
+def _searched(network: Classifier, photos: Sequence[Path] | Dataset, wanted: _Wanted, k: int, file: Path) -> Found:
     with progress_bar() as bar:
         task = bar.add_task("searching", total=len(photos))
         found = search(

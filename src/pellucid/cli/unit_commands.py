@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pellucid.cli.application import app
+from pellucid.cli.data_options import Split
 from pellucid.cli.options import Checkpoint, ClassNames, Device, Json, Model
 
 
@@ -136,9 +137,14 @@ def search(
         ),
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="The photos: all below this folder.", show_default=False),
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="The photos: all below a folder, or a data set such as coco:PATH, voc:PATH or scenes:n=200.",
+            show_default=False,
+        ),
     ] = None,
+    split: Split = None,
     model: Model = "tf_efficientnet_lite0",
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="COUNT", min=1, help="How many photos to keep.")] = 9,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where found.npz and the contact sheets go.")] = Path(
@@ -172,6 +178,7 @@ def search(
     run(
         what=what or [],
         data=data,
+        split=split,
         model=model,
         k=top_k,
         out=out,

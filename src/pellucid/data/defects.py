@@ -63,16 +63,17 @@ KINDS = {
     "bad map": Kind("map that cannot be read", "maps that cannot be read", "restore the file from the source"),
     "lossy masks": Kind("folder of lossy masks", "folders of lossy masks", "make them anew as PNG"),
     "unknown value": Kind("map with unknown values", "maps with unknown values", "map them to classes, or to ignore"),
-    "lossy map": Kind(
-        "folder of masks blurred by JPEG", "folders of masks blurred by JPEG", "use the lossless ones, such as PNG"
-    ),
     "no annotations": Kind("image without annotations", "images without annotations", "annotate it, if it shows any"),
     "class missing": Kind(
         "image without a class that nearly all others have",
         "images without a class that nearly all others have",
         "look whether its annotation was forgotten",
     ),
-    "unused class": Kind("class without an example", "classes without an example", "add examples, or drop the class"),
+    "unused class": Kind(
+        "split without an example of some classes",
+        "splits without an example of some classes",
+        "add examples, or drop the classes",
+    ),
     "imbalance": Kind("class imbalance", "class imbalances", "add examples of the rare class, or weigh it more"),
     "same image": Kind("image that stands twice", "images that stand twice", "remove one of the two"),
     "near duplicate": Kind("nearly the same image", "nearly the same images", "look at them, and keep one"),

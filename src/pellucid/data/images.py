@@ -135,6 +135,8 @@ class ImageStore:
         base = PurePosixPath(sample.name.replace("\\", "/")).name
         suffix = sample.path.suffix if sample.path is not None else PurePosixPath(base).suffix
         stem = base[: -len(PurePosixPath(base).suffix)] if PurePosixPath(base).suffix.lower() in SUFFIXES else base
+        # What no folder takes, or hides, or what lists of names would lose.
+        stem = "".join("_" if c in "/\\\0" or not c.isprintable() else c for c in stem).strip(" .") or "_"
         suffix = suffix if suffix.lower() in SUFFIXES else ".png"
         taken, made, number = self._taken.setdefault(folder, set()), stem, 1
         while made.lower() in taken:

@@ -42,7 +42,8 @@ class MarkedObject(NamedTuple):
 class Marked:
     """What a file says. ``size``: (H, W), zeros where it says none; ``bad_size``: what stands there instead.
 
-    ``labels``: names of classes in the image as a whole, which Pellucid alone writes.
+    ``labels``: names of classes in the image as a whole; ``boxed``: False where nobody looked for objects. Both are
+    Pellucid's own.
     """
 
     filename: str = ""
@@ -50,6 +51,7 @@ class Marked:
     bad_size: str = ""
     objects: list[MarkedObject] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    boxed: bool = True
 
 
 class MarkupError(PellucidError):
@@ -104,6 +106,8 @@ class _Parts:
                 self.marked.filename = "".join(self.text).strip()
             elif tag == "label":
                 self.marked.labels.append("".join(self.text).strip())
+            elif tag == "boxed":
+                self.marked.boxed = "".join(self.text).strip() != "0"
         elif depth == 0:
             self.end_file()
         self.text.clear()

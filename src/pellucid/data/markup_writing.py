@@ -51,7 +51,7 @@ def annotation_text(
     """One image's XML.
 
     ``first``: the number of the first pixel; both corners are inside, so that xmax is x2 − 1 + ``first``. ``labels``:
-    classes of the image as a whole.
+    classes of the image as a whole. Where there are no instances, not even none, ``<boxed>0</boxed>`` says so.
     """
     H, W = annotations.size
     parts = [
@@ -59,6 +59,8 @@ def annotation_text(
         f"\t<size>\n\t\t<width>{W}</width>\n\t\t<height>{H}</height>\n\t\t<depth>3</depth>\n\t</size>\n"
         f"\t<segmented>{int(segmented)}</segmented>\n"
     ]
+    if annotations.instances is None:
+        parts.append("\t<boxed>0</boxed>\n")
     parts += [f"\t<label>{escape(label)}</label>\n" for label in labels]
     found = annotations.instances
     if found is not None and len(found):

@@ -36,9 +36,13 @@ class Sample:
     @cached_property
     def image(self) -> Tensor:
         """uint8 (3, H, W), RGB."""
-        return (
-            self._image() if not isinstance(self._image, Tensor) and callable(self._image) else read_photo(self._image)
-        )
+        return self.read_image()
+
+    def read_image(self) -> Tensor:
+        """The image as ``image`` gives it, read anew and not kept."""
+        if isinstance(self._image, Tensor) or not callable(self._image):
+            return read_photo(self._image)
+        return self._image()
 
     @cached_property
     def annotations(self) -> Annotations:

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from pellucid.explain.search.found import Hit
-from pellucid.structures import Photo, read_photo
+from pellucid.structures import Photo, Sample, read_photo
 
 LEAST = 8
 """The least pixels of a photo that a crop shows across and down: of less nothing can be recognised."""
@@ -19,20 +19,27 @@ BACKGROUND = (244, 245, 248)
 def crop(hit: Hit, size: int, photo: Photo | None = None) -> Tensor:
     """A hit's box cut out of its photo: uint8 (3, size, size), the aspect ratio kept, the rest pale grey.
 
-    A box smaller than ``LEAST`` pixels is widened around its middle. ``photo``: where the hit's photo is no path.
+    A box smaller than ``LEAST`` pixels is widened around its middle. ``photo``: where the hit's photo is no path and
+    the search was read from a file.
     Raises PellucidError for a photo that cannot be read.
     """
-    return _cut(read_photo(hit.photo if photo is None else photo), hit, size)
+    return _cut(_read(hit) if photo is None else read_photo(photo), hit, size)
 
 
 def crops(hits: Iterable[Hit], size: int) -> list[Tensor]:
     """The crops of several hits, each photo read once and only one held at a time."""
     hits = list(hits)
     made: dict[int, Tensor] = {}
-    for path in dict.fromkeys(hit.photo for hit in hits):
-        photo = read_photo(path)
-        made.update({i: _cut(photo, hit, size) for i, hit in enumerate(hits) if hit.photo == path})
+    for name, first in {hit.photo: hit for hit in reversed(hits)}.items():
+        photo = _read(first)
+        made.update({i: _cut(photo, hit, size) for i, hit in enumerate(hits) if hit.photo == name})
     return [made[i] for i in range(len(hits))]
+
+
+def _read(hit: Hit) -> Tensor:
+    if isinstance(hit.source, Sample):
+        return hit.source.read_image()
+    return read_photo(hit.photo if hit.source is None else hit.source)
 
 
 def _cut(photo: Tensor, hit: Hit, size: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from pellucid.errors import PellucidError, nearest
 from pellucid.explain.receptive import ReceptiveField
 from pellucid.explain.search.ranking import Ranking
-from pellucid.structures import Placement
+from pellucid.structures import Photo, Placement, Sample
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,14 @@ class Hit:
 
     ``photo``: its path, or "photo 12". ``position``: row and column of the layer's grid, None where it has none.
     ``box``: x1, y1, x2, y2 of the unit's receptive field in the photo's pixels, clipped to the photo; the whole photo
-    where there is no position.
+    where there is no position. ``source``: where ``photo`` is no path, what was searched.
     """
 
     photo: str
     value: float
     position: tuple[int, int] | None
     box: tuple[float, float, float, float]
+    source: Photo | Sample | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Found:
     None where they were not asked for; ``class_names`` where the model has names. ``objectives``: a ranking of one row
     by the objective's text. ``skipped``: the photos that could not be read, and why.
 
+    ``sources``: what the photos are that are no paths, by their names; not written to files.
     ``fingerprint`` stands for the network's weights. ``done``: how many photos were searched: all of them, but in a
     file that an interrupted search left. ``geometry`` and ``fields`` (receptive fields by frame size and layer) are
     what boxes are made of.
@@ -93,6 +95,7 @@ class Found:
     geometry: Geometry
     fields: dict[tuple[int, int], dict[str, ReceptiveField]] = field(default_factory=dict)
     done: int = 0
+    sources: dict[str, Photo | Sample] = field(default_factory=dict, compare=False, repr=False)
 
     def top(self, layer: str, channel: int) -> list[Hit]:
         """The photos in which a channel of a layer is strongest, at its best position, best first.
@@ -136,7 +139,8 @@ class Found:
             box = None
             if layer is not None and position is not None:
                 box = self.fields[self.geometry.frame_of(photo)][layer].box(*position)
-            hits.append(Hit(self.photos[photo], value, position, self.geometry.on_photo(photo, box)))
+            name = self.photos[photo]
+            hits.append(Hit(name, value, position, self.geometry.on_photo(photo, box), self.sources.get(name)))
         return hits
 
     def merged(self, other: "Found") -> "Found":
@@ -169,6 +173,7 @@ class Found:
             geometry=geometry,
             fields=other.fields | self.fields,
             done=n + len(other.photos),
+            sources=self.sources | other.sources,
         ).with_needed_fields()
 
     def check_same(self, other: "Found", whose: str) -> None:

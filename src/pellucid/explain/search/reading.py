@@ -7,11 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.structures import Photo, read_photo
+from pellucid.structures import Photo, Sample, read_photo
 
 
 def read_ahead(
-    photos: Sequence[Photo], ahead: int, *, as_they_are: bool
+    photos: Sequence[Photo | Sample], ahead: int, *, as_they_are: bool
 ) -> Generator[Tensor | PellucidError, None, None]:
     """The photos one after another, uint8 or float (3, H, W), or why one could not be read; ``ahead`` wait ready.
 
@@ -19,11 +19,11 @@ def read_ahead(
     Close the generator to end the thread.
     """
 
-    def read(photo: Photo) -> Tensor | PellucidError:
+    def read(photo: Photo | Sample) -> Tensor | PellucidError:
         if as_they_are and isinstance(photo, Tensor) and photo.is_floating_point() and photo.ndim == 3:
             return photo
         try:
-            return read_photo(photo)
+            return photo.read_image() if isinstance(photo, Sample) else read_photo(photo)
         except PellucidError as error:
             return error
 

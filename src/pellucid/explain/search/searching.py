@@ -22,7 +22,7 @@ from pellucid.explain.search.ranking import Ranking, Scores
 from pellucid.explain.search.reading import read_ahead
 from pellucid.explain.subject import Subject, is_framed, logits_of, untouched
 from pellucid.explain.watching import Watch, match_layers, watch
-from pellucid.structures import Classes, Photo, find_photos
+from pellucid.structures import Classes, Photo, Sample, find_photos
 
 Progress = Callable[[int, int], None]
 
@@ -32,7 +32,7 @@ SAVE_EVERY = 30.0
 
 def search(
     model: nn.Module,
-    data: str | Path | Sequence[Photo],
+    data: str | Path | Sequence[Photo | Sample],
     layers: str | Iterable[str] = (),
     k: int = 9,
     *,
@@ -44,10 +44,11 @@ def search(
 ) -> Found:
     """The k photos of a data set in which each channel, class or objective is strongest, by one pass over it.
 
-    ``model``: a Classifier, or any module; a bare module sees each photo at its own size. ``data``: a folder, or photos
-    (paths, PIL images, arrays, tensors). ``layers``: names or globs, see ``match_layers``; a photo counts once a
-    channel, at the position where the channel is largest (Zeiler and Fergus 2014, section 3; Zhou et al. 2015).
-    ``objectives``: what ``as_objective`` takes. ``classes``: whether to rank the photos by every class's logit too.
+    ``model``: a Classifier, or any module; a bare module sees each photo at its own size. ``data``: a folder, photos
+    (paths, PIL images, arrays, tensors), or a data set as ``open_dataset`` gives it. ``layers``: names or globs, see
+    ``match_layers``; a photo counts once a channel, at the position where the channel is largest (Zeiler and Fergus
+    2014, section 3; Zhou et al. 2015). ``objectives``: what ``as_objective`` takes. ``classes``: whether to rank the
+    photos by every class's logit too.
 
     The pass ends at the deepest layer where neither classes nor objectives read the predictions. Memory is that of one
     batch and of the rankings. Photos that cannot be read are left out and listed in ``.skipped``.
@@ -69,25 +70,34 @@ def search(
         raise PellucidError(f"{file}: searches are written as .npz; end the name with .npz")
     photos, names = _listed(data)
     question = _Question.of(model, layers, objectives, classes)
-    start = question.begin(names, k)
+    kept = {name: p for name, p in zip(names, photos, strict=True) if not isinstance(p, (str, Path))}
+    start = replace(
+        question.begin(names, k), sources={n: p for n, p in kept.items() if getattr(p, "path", None) is None}
+    )
     found = start if file is None else _continued(start, Path(file))
     run = _Run(question, photos, found, batch_size, None if file is None else Path(file), progress)
     return run.to_the_end()
 
 
-def _listed(data: str | Path | Sequence[Photo]) -> tuple[list[Photo], list[str]]:
+def _listed(data: str | Path | Sequence[Photo | Sample]) -> tuple[list[Photo | Sample], list[str]]:
     """The photos and their names."""
     if isinstance(data, Tensor) and data.ndim == 4:
         data = list(data)
     if isinstance(data, (str, Path)):
-        photos: list[Photo] = list(find_photos([data]))
+        photos: list[Photo | Sample] = list(find_photos([data]))
     elif isinstance(data, Sequence):
         photos = list(data)
     else:
         raise PellucidError(f"data: give a folder or a list of photos, not a single {type(data).__name__}")
     if not photos:
         raise PellucidError("data: the list holds no photo; give at least one")
-    return photos, [str(p) if isinstance(p, (str, Path)) else f"photo {i}" for i, p in enumerate(photos)]
+    return photos, [_name(photo, index) for index, photo in enumerate(photos)]
+
+
+def _name(photo: Photo | Sample, index: int) -> str:
+    if isinstance(photo, Sample):
+        return photo.name if photo.path is None else str(photo.path)
+    return str(photo) if isinstance(photo, (str, Path)) else f"photo {index}"
 
 
 def _continued(start: Found, file: Path) -> Found:
@@ -104,7 +114,7 @@ def _continued(start: Found, file: Path) -> Found:
         differing = next((b for a, b in zip(start.photos, before.photos, strict=False) if a != b), "")
         what = f"{len(before.photos)} photos, not {len(start.photos)}" if not differing else f"such as {differing}"
         raise PellucidError(f"{file}: the search in it is of other photos ({what}); {remedy}")
-    return before
+    return replace(before, sources=start.sources)
 
 
 @dataclass(frozen=True)
@@ -201,7 +211,7 @@ class _Run:
     def __init__(
         self,
         question: _Question,
-        photos: list[Photo],
+        photos: list[Photo | Sample],
         found: Found,
         batch_size: int,
         file: Path | None,

@@ -1,0 +1,1 @@
+"""ImageNet: the layouts of the ILSVRC challenges."""
