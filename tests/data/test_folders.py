@@ -54,7 +54,7 @@ def test_folders_are_written(tmp_path):
         photo(tmp_path / "in" / name)
     convert(tmp_path / "in", f"folder:{tmp_path / 'out'}")
     assert open_dataset(tmp_path / "out", "train").names == ["cat/a.jpg", "cat/b.jpg", "dog/a.jpg"]
-    with pytest.raises(PellucidError, match="classes? as a whole image; a folder a class needs exactly one"):
+    with pytest.raises(PellucidError, match=r"classes? as a whole image; a folder a class needs exactly one"):
         convert("scenes:n=4,seed=0,size=64", f"folder:{tmp_path / 'scenes'}")
 
 

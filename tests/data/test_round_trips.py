@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pellucid import PellucidError, open_dataset
-from pellucid.data import DataWarning, Dataset
+from pellucid.data import Dataset, DataWarning
 from pellucid.data.converting import convert, unions
 from pellucid.data.formats import NAMES, format_named
 from pellucid.data.opening import find_source
@@ -181,8 +181,8 @@ def test_targets_that_cannot_be(tmp_path, monkeypatch, target, what):
 
 
 def test_what_a_format_cannot_hold_at_all(tmp_path):
+    photo(tmp_path / "in" / "cat" / "a.jpg")
     with pytest.raises(PellucidError, match="of which yolo can hold nothing"):
-        photo(tmp_path / "in" / "cat" / "a.jpg")
         convert(tmp_path / "in", f"yolo:{tmp_path / 'out'}")
 
 

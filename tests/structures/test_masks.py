@@ -96,9 +96,20 @@ def test_polygons_are_rasterised_as_pycocotools_does():
 
 @pytest.mark.parametrize(
     "parts",
-    [[], [[1, 2, 3, 4]], [[1, 2, 3, 4, 5]], [[1, 2, 3, 4, 5, float("nan")]], [[1, 2, 3, 4, 5, 1e12]], ["abc"], [None], [5],
-     [[1, 2, 3, 4, 5, 10**400]], [{"a": 1}]],
-)  # fmt: skip
+    [
+        [],
+        [[1, 2, 3, 4]],
+        [[1, 2, 3, 4, 5]],
+        [[1, 2, 3, 4, 5, float("nan")]],
+        [[1, 2, 3, 4, 5, 1e12]],
+        [[1, 2, 3, 4, 5, 10**400]],
+        [[0, 0, 9e4, 9e4, 0, 1] * 40],
+        ["abc"],
+        [None],
+        [5],
+        [{"a": 1}],
+    ],
+)
 def test_bad_polygons_are_refused(parts):
     with pytest.raises(PellucidError):
         Polygons.from_lists(parts, (10, 10))

@@ -60,6 +60,8 @@ def inside(name: str) -> bool:
     if not name or "\0" in name or len(name) > 1024:
         return False
     path = PurePosixPath(name.replace("\\", "/"))
+    if any(len(part.encode(errors="surrogatepass")) > 255 for part in path.parts):
+        return False  # longer than any file's name may be
     return not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0] if path.parts else False
 
 
