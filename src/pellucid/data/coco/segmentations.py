@@ -34,7 +34,10 @@ class Segmentations:
 
     def read(self, row: int, size: tuple[int, int]) -> Mask | None:
         """The mask of an annotation, None where it has none."""
-        value = json.loads(self.texts[self.starts[row] : self.ends[row]])
+        try:
+            value = json.loads(self.texts[self.starts[row] : self.ends[row]])
+        except (ValueError, RecursionError) as error:  # its bytes were not looked at before
+            raise PellucidError("a segmentation is no JSON text") from error
         if value is None or value == [] or value == {}:
             return None
         return as_mask(value, size)
