@@ -13,7 +13,7 @@ help:
 	@echo "make demo   explain three sample photos by every method; the pictures go to demo/"
 	@echo "make test   lint, types and all tests"
 	@echo "make lint   lint and types alone"
-	@echo "make bench  speed and memory against captum, pytorch-grad-cam and lucent"
+	@echo "make bench  speed and memory against captum, pytorch-grad-cam, lucent and pycocotools"
 
 demo: $(UV)
 	@$(RUN) --no-dev pellucid demo --out demo
@@ -33,6 +33,9 @@ bench: $(UV)
 	$(RUN) python benchmarks/synthesis.py
 	$(RUN) python benchmarks/search.py
 	$(RUN) python benchmarks/excitation.py
+	$(RUN) python benchmarks/open_coco.py
+	$(RUN) python benchmarks/convert.py
+	$(RUN) python benchmarks/scenes.py
 
 .uv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pellucid needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
@@ -40,4 +43,4 @@ bench: $(UV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv 'uv>=0.5'
 
 clean:
-	rm -rf .venv .uv demo explained synthesized found microscope site blocks kernels.png build dist
+	rm -rf .venv .uv demo explained synthesized found microscope site blocks kernels.png shown.png build dist

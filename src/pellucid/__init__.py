@@ -4,6 +4,7 @@
 >>> model = pellucid.load()
 >>> model.predict(["cat.jpg"])[0].top(3)
 >>> pellucid.explain.attribute(model, "cat.jpg", "tabby", method="grad_cam").map
+>>> pellucid.open_dataset("voc:bccd", split="val")[0].annotations
 """
 
 import importlib
@@ -22,7 +23,13 @@ __all__ = ["PellucidError", "available", "data", "explain", "load", "open_datase
 __version__ = _version("pellucid")
 
 # Loaded when first asked for: `import pellucid` and `pellucid --help` import no torch.
-_LAZY = {"load": "pellucid.models", "available": "pellucid.models", "explain": "", "open_dataset": "pellucid.data", "data": ""}
+_LAZY = {
+    "load": "pellucid.models",
+    "available": "pellucid.models",
+    "open_dataset": "pellucid.data",
+    "data": "",
+    "explain": "",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -104,10 +104,11 @@ def _splits_of(source: str | Path, split: str | None) -> dict[str, Dataset]:
         return {plain_split(dataset.split or "train"): dataset}
     datasets: dict[str, Dataset] = {}
     for name in found.splits:
-        datasets[plain_split(name)], defects = read_source(found, name)
-        defects.settle(datasets[plain_split(name)].title, strict=False)
+        datasets[plain_split(name)], _ = read_source(found, name)
     for name in unions({name: dataset.names for name, dataset in datasets.items()}):
         del datasets[name]
+    for dataset in datasets.values():
+        dataset.defects.settle(dataset.title, strict=False)
     return datasets
 
 

@@ -266,7 +266,7 @@ def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:
 def write(
     dataset: Dataset, folder: Path, split: str, store: ImageStore, options: Options, progress: Progress | None
 ) -> None:
-    """Writes one split: ``annotations/panoptic_SPLIT.json``, its PNGs in a folder beside it, the images in ``SPLIT/``."""
+    """Writes one split: ``annotations/panoptic_SPLIT.json``, its PNGs in a folder beside it, images in ``SPLIT/``."""
     ids = whole_ids(dataset.classes)
     maps = folder / "annotations" / f"panoptic_{split}"
     maps.mkdir(parents=True, exist_ok=True)
