@@ -13,6 +13,9 @@ from pellucid.errors import PellucidError
 from pellucid.cli import photo_commands  # noqa: F401
 
 # isort: split
+from pellucid.cli import data_commands  # noqa: F401
+
+# isort: split
 from pellucid.cli import unit_commands  # noqa: F401
 
 # isort: split
