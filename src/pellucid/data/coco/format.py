@@ -101,12 +101,14 @@ def image_folders(file: Path, root: Path, split: str, names: Sequence[str], opti
         return [folder]
     tops = dict.fromkeys((base, file.parent, file.parent.parent if file.parent.name == "annotations" else base))
     guesses = [top / part for top in tops for part in (split, f"images/{split}", "images", "JPEGImages", ".")]
+    plain = list(dict.fromkeys(guesses))
     guesses += [below for top in tops for below in sorted(top.iterdir()) if below.is_dir()]
     some = [name for name in names[:16] if inside(name)]
     counted = {folder: sum((folder / name).is_file() for name in some) for folder in dict.fromkeys(guesses)}
     best = max(counted, key=lambda folder: counted[folder])
-    # Where the first images are all missing, any folder that has one of them by another suffix will do.
-    return [best, *(folder for folder in guesses if folder != best and folder.is_dir())][:8]
+    # Where none is found they may have another suffix. Folders of other splits are left alone: they may hold images of
+    # the same names.
+    return [best] if counted[best] else [folder for folder in plain if folder.is_dir()]
 
 
 class _Assembly:

@@ -28,6 +28,7 @@ class Values:
     table: NDArray[np.uint8] | None = None
     colours: dict[Colour, int] | None = None
     cut: bool = False
+    void: frozenset[int] = frozenset({IGNORE})
 
     def decode(self, pixels: NDArray) -> NDArray[np.int64]:
         """Pixels of a mask, (H, W) or (H, W, 3), as class indices: int64 (H, W), 255 for what is no class."""
@@ -47,7 +48,8 @@ class Values:
             return [f"{r},{g},{b}" for r, g, b in flat.tolist() if (r, g, b) not in self.colours]
         flat = np.unique(pixels[..., 0] if pixels.ndim == 3 else pixels)
         assert self.table is not None
-        return [str(v) for v in flat.tolist() if self.table[min(v, 65535)] == IGNORE and v != IGNORE and not self.cut]
+        known = [self.table[min(v, 65535)] != IGNORE or v in self.void or self.cut for v in flat.tolist()]
+        return [str(v) for v, is_known in zip(flat.tolist(), known, strict=True) if not is_known]
 
     def _from_colours(self, pixels: NDArray) -> NDArray[np.int64]:
         assert self.colours is not None
@@ -122,14 +124,17 @@ def _by_index(found: list[tuple[str, Colour | None]]) -> Values:
     table = np.full(65536, IGNORE, dtype=np.uint8)
     names: list[str] = []
     colours: list[Colour] = []
+    void = {IGNORE}
     for value, (name, colour) in enumerate(found[:IGNORE]):
         if name.lower() in VOID:
+            void.add(value)
             continue
         table[value] = len(names)
         names.append(name if name not in names else f"{name} ({value})")
         if colour is not None:
             colours.append(colour)
-    return Values(Classes(tuple(names), colours=tuple(colours) if len(colours) == len(names) else ()), table=table)
+    classes = Classes(tuple(names), colours=tuple(colours) if len(colours) == len(names) else ())
+    return Values(classes, table=table, void=frozenset(void))
 
 
 def _by_colour(found: list[tuple[str, Colour]]) -> Values:

@@ -1,0 +1,40 @@
+"""What a defect is said to be in: the file and the item in it; and what errors that readers raise say of them."""
+
+import os
+from typing import Any
+
+from pellucid.data.records import Records, _AtRows
+from pellucid.errors import PellucidError
+
+
+def said_in(records: Records, image: int, row: int | None = None) -> tuple[str, str]:
+    """The file that speaks of an image, and what it calls the image, or one of its objects."""
+    name = records.names[image]
+    if row is None:
+        return records.said_of(image), name
+    item = records.item(row)
+    return records.said_of(image), f"{name}, {item}" if isinstance(records.said_by, str) else item
+
+
+def told(error: PellucidError, file: str) -> tuple[str, str]:
+    """The file that an error names, else ``file``, and what is wrong with it, without the remedy."""
+    text = str(error)
+    start, colon, rest = text.partition(": ")
+    if colon and (start == file or os.path.exists(start)):
+        file, text = start, rest
+    what, semicolon, _ = text.rpartition("; ")
+    return file, what if semicolon else text
+
+
+def unwrapped(reader: Any, index: int) -> tuple[Any, int]:
+    """The reader behind those that removing rows or images laid around it, and the index that it knows."""
+    while isinstance(reader, _AtRows):
+        index = int(reader.rows[index])
+        reader = reader.read
+    return reader, index
+
+
+def listed(names: list[str], most: int = 3) -> str:
+    """'a, b, c and 4 more'."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
