@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pellucid.data.dataset import Dataset
+from pellucid.data.dataset import Dataset, View
 from pellucid.data.formats import NAMES, Format, format_named
 from pellucid.data.images import ImageStore
 from pellucid.data.opening import find_source, open_dataset, read_source, split_options
@@ -173,23 +173,13 @@ def _remedy(what: str, format: Format) -> str:
     return f"say labels={option} for them" if format.name == "yolo" and option else ""
 
 
-class _Counted(Dataset):
+class _Counted(View):
     """A data set that counts the objects and flags of the samples it gives."""
 
     def __init__(self, whole: Dataset) -> None:
-        super().__init__(
-            whole.title, whole.classes, whole.holds, format=whole.format, split=whole.split, root=whole.root
-        )
-        self.whole = whole
+        super().__init__(whole)
         self.objects = 0
         self.flags: Counter[str] = Counter()
-
-    @property
-    def names(self) -> Sequence[str]:
-        return self.whole.names
-
-    def size(self, index: int) -> tuple[int, int]:
-        return self.whole.size(index)
 
     def sample(self, index: int) -> Sample:
         sample = self.whole.sample(index)

@@ -95,8 +95,10 @@ class Dataset(Sequence[Sample], ABC):
         return f"<{self.title}: {len(self):,} images, {len(self.classes)} classes, {holds}>"
 
 
-class _Subset(Dataset):
-    def __init__(self, whole: Dataset, indices: list[int]) -> None:
+class View(Dataset):
+    """The samples of a data set, ``whole``, seen through something; as they are, unless a subclass says otherwise."""
+
+    def __init__(self, whole: Dataset) -> None:
         super().__init__(
             whole.title,
             whole.classes,
@@ -107,6 +109,24 @@ class _Subset(Dataset):
             defects=whole.defects,
         )
         self.whole = whole
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.whole.names
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def sample(self, index: int) -> Sample:
+        return self.whole.sample(index)
+
+    def size(self, index: int) -> tuple[int, int]:
+        return self.whole.size(index)
+
+
+class _Subset(View):
+    def __init__(self, whole: Dataset, indices: list[int]) -> None:
+        super().__init__(whole)
         self.indices = indices
 
     @property

@@ -26,7 +26,7 @@ class Format:
     PellucidError only where nothing at all can be read. ``write``: one split into a folder, images through the store;
     it may be called for one split after another. ``options``: what may be said beside the path, with a line of
     help. ``flags``: the marks of objects that it has a word for. ``written``: what is written where that depends on
-    options.
+    options. ``inclusive``: whether its boxes count pixels, so that both ends belong to them.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Format:
     options: Mapping[str, str] = field(default_factory=dict)
     flags: frozenset[str] = frozenset(FLAGS)
     written: Callable[[Options], frozenset[Holding]] | None = None
+    inclusive: bool = False
 
     def writes(self, options: Options) -> frozenset[Holding]:
         """What ``write`` writes of a data set, under some options."""

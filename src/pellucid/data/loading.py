@@ -309,13 +309,13 @@ def _layers(dataset: Dataset) -> Iterator[Dataset]:
     layer: Any = dataset
     while isinstance(layer, Dataset):
         yield layer
-        layer = getattr(layer, "dataset", getattr(layer, "whole", None))
+        layer = getattr(layer, "whole", None)
 
 
 def _orientations(dataset: Dataset) -> list[bool]:
     """Of every sample whether it is taller than wide; one whose size cannot be read counts as wide."""
     while isinstance(dataset, Transformed):
-        dataset = dataset.dataset
+        dataset = dataset.whole
     made = []
     for index in range(len(dataset)):
         try:

@@ -11,9 +11,10 @@ from typing import NamedTuple, TypeAlias
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
+from pellucid.data.building import RecordsBuilder
 from pellucid.data.defects import Defects
 from pellucid.data.images import oriented_size
-from pellucid.data.records import FLAG_BITS, RecordsBuilder
+from pellucid.data.records import FLAG_BITS
 from pellucid.errors import PellucidError
 from pellucid.structures import Classes
 

@@ -64,7 +64,7 @@ def read_source(source: Source, split: str | None, keep: int = 1000) -> tuple[Re
     """Reads a split and cleans it; gives what was found wrong with it, ``keep`` of each kind in full."""
     defects = Defects(keep)
     records = source.format.read(source.path, split, defects, source.options)
-    clean(records, defects, inclusive=source.format.name in ("voc", "imagenet"))
+    clean(records, defects, inclusive=source.format.inclusive)
     title = f"{source.format.name}:{source.path}" + (f" ({split})" if split else "")
     made = RecordDataset(
         records, title=title, format=source.format.name, split=split, root=source.path, defects=defects

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
+from pellucid.data.building import LateMasks
 from pellucid.data.checking.boxes import ious
 from pellucid.data.checking.places import said_in, told, unwrapped
 from pellucid.data.coco.segmentations import Segmentations
 from pellucid.data.defects import Defects
-from pellucid.data.records import FLAG_BITS, Records, _Masks
+from pellucid.data.records import FLAG_BITS, Records
 from pellucid.errors import PellucidError
 from pellucid.structures import Mask, Polygons
 from pellucid.structures.masks import as_run_lengths
@@ -50,7 +51,7 @@ def in_files(records: Records) -> bool:
     reader, _ = unwrapped(records.mask, 0) if len(records.labels) else (records.mask, 0)
     if isinstance(reader, Segmentations):
         return False
-    return not isinstance(reader, _Masks)
+    return not isinstance(reader, LateMasks)
 
 
 def check_masks(records: Records, image: int, size: tuple[int, int], areas: Areas, defects: Defects) -> None:
@@ -87,7 +88,7 @@ def _read(records: Records, row: int, size: tuple[int, int]) -> Mask | None:
             return Polygons(size, ())
         return reader.read(at, size)
     mask: Mask | None = reader(at, size)
-    if mask is None and isinstance(reader, _Masks) and reader.masks[at] is not None:
+    if mask is None and isinstance(reader, LateMasks) and reader.masks[at] is not None:
         raise PellucidError("its outline is no polygon")
     return mask
 

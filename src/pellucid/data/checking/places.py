@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from pellucid.data.records import Records, _AtRows
+from pellucid.data.records import AtRows, Records
 from pellucid.errors import PellucidError
 
 
@@ -28,7 +28,7 @@ def told(error: PellucidError, file: str) -> tuple[str, str]:
 
 def unwrapped(reader: Any, index: int) -> tuple[Any, int]:
     """The reader behind those that removing rows or images laid around it, and the index that it knows."""
-    while isinstance(reader, _AtRows):
+    while isinstance(reader, AtRows):
         index = int(reader.rows[index])
         reader = reader.read
     return reader, index

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pellucid.data.building import RecordsBuilder
 from pellucid.data.coco.format import classes_of, image_folders
 from pellucid.data.coco.parsing import Category, identity, number, parse_json, read_bytes, whole
 from pellucid.data.coco.writing import categories, whole_ids
@@ -18,7 +19,7 @@ from pellucid.data.defects import Defects
 from pellucid.data.formats import Format, Options, Progress, split_named
 from pellucid.data.images import ImageFinder, ImageStore, inside
 from pellucid.data.missing import drop_missing
-from pellucid.data.records import FLAG_BITS, Records, RecordsBuilder
+from pellucid.data.records import FLAG_BITS, Records
 from pellucid.errors import PellucidError
 from pellucid.files import written_whole
 from pellucid.structures import IGNORE, Annotations, Classes, Mask, Panoptic, Segment

@@ -7,12 +7,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pellucid.data.building import RecordsBuilder
 from pellucid.data.dataset import Dataset
 from pellucid.data.defects import Defects
 from pellucid.data.folders.values import TABLES, Values, meaning, read_mask
 from pellucid.data.formats import Format, Options, Progress, split_named
 from pellucid.data.images import ImageFinder, ImageStore, inside, oriented_size, photos_in
-from pellucid.data.records import Records, RecordsBuilder
+from pellucid.data.records import Records
 from pellucid.errors import PellucidError
 from pellucid.structures import IGNORE, Annotations
 

@@ -20,6 +20,7 @@ FORMAT = Format(
     recognises=looks_like_imagenet,
     splits=splits,
     read=read,
+    inclusive=True,
     write=write,
     options={"task": "cls-loc (one class an image, mostly with boxes) or det, where both are there"},
 )

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from pellucid.data.building import RecordsBuilder
 from pellucid.data.dataset import Holding
 from pellucid.data.defects import Defects
 from pellucid.data.formats import Options, split_named
@@ -21,7 +22,7 @@ from pellucid.data.markup import (
     stated_size,
 )
 from pellucid.data.missing import drop_missing
-from pellucid.data.records import Records, RecordsBuilder
+from pellucid.data.records import Records
 from pellucid.data.tables import folders_in
 from pellucid.errors import PellucidError
 from pellucid.structures import Classes

@@ -20,6 +20,7 @@ FORMAT = Format(
     recognises=looks_like_voc,
     splits=splits,
     read=read,
+    inclusive=True,
     write=write,
     options={
         "boxes": "1-based (VOC's own), 0-based (continuous, as CVAT writes them), or auto: by what the files hold",

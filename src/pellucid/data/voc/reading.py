@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pellucid.data.building import RecordsBuilder
 from pellucid.data.dataset import Holding
 from pellucid.data.defects import Defects
 from pellucid.data.formats import Options, split_named
@@ -19,7 +20,7 @@ from pellucid.data.markup import (
     stated_size,
 )
 from pellucid.data.missing import drop_missing
-from pellucid.data.records import Records, RecordsBuilder
+from pellucid.data.records import Records
 from pellucid.data.tables import names_in
 from pellucid.data.voc.classes import classes_of, listed_classes, with_background
 from pellucid.data.voc.layout import Layout, Place, find_layout, listed
