@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ def _run(*arguments: str | Path, environment: dict[str, str], folder: Path, **mo
 
 @pytest.mark.parametrize(
     "command",
-    ["", "explain", "adversarial", "synthesize", "search", "microscope", "blocks", "kernels", "models", "demo"],
+    [
+        *("", "explain", "adversarial", "check", "show", "convert", "synthesize", "search", "microscope", "blocks"),
+        *("kernels", "models", "demo"),
+    ],
 )
 def test_help_imports_no_torch(command: str, environment: dict[str, str]):
     program = (
@@ -46,6 +50,25 @@ def test_help_imports_no_torch(command: str, environment: dict[str, str]):
     assert "..." not in done.stdout.replace("COMMAND [ARGS]...", "").replace("{PHOTO}...", "").replace(
         "LAYER]...", ""
     )  # no sentence is cut
+
+
+def test_a_conversion_that_is_broken_off_leaves_nothing(environment: dict[str, str], tmp_path: Path):
+    running = subprocess.Popen(
+        [*COMMAND, "convert", "scenes:n=100000,size=64", "coco:out"],
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not any(tmp_path.glob(".out-*/train/*.png")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert err == "pellucid: interrupted; what was finished is kept\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_keeps_what_is_finished_and_leaves_nothing_else(

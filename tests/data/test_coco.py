@@ -236,7 +236,7 @@ def test_what_is_no_data_set_is_said(tmp_path, text, what):
     assert "\n" not in str(caught.value)
 
 
-def test_a_million_annotations_of_one_image(tmp_path):
+def test_very_many_annotations_of_one_image(tmp_path):
     content = small()
     one = json.dumps(content["annotations"][0])
     entries = content.pop("annotations")

@@ -139,16 +139,18 @@ def test_masks_of_another_size_and_damaged_ones(tmp_path):
         open_dataset(f"masks:{tmp_path}")
 
 
-def test_masks_are_written_and_read_again(tmp_path):
-    spec = "scenes:n=5,seed=4,size=64"
-    convert(spec, f"masks:{tmp_path / 'out'}")
+@pytest.mark.parametrize("values", ["numbers", "colours"])
+def test_masks_are_written_and_read_again(tmp_path, values):
+    spec = "scenes:n=5,seed=4,size=64,ignore=2"
+    convert(spec, f"masks:{tmp_path / 'out'},values={values}")
     before, after = open_dataset(spec), open_dataset(tmp_path / "out", "train")
     assert after.classes.names == before.classes.names
     assert after.classes.colours == before.classes.colours
     for old, new in zip(before, after, strict=True):
         assert torch.equal(old.annotations.semantic, new.annotations.semantic)
     looked_at = Image.open(tmp_path / "out" / "masks" / "train" / "scene_00000.png")
-    assert looked_at.mode == "P"
+    assert looked_at.mode == ("P" if values == "numbers" else "RGB")
+    assert all((sample.annotations.semantic == 255).any() for sample in before)
 
 
 def test_camvid():

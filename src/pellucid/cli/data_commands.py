@@ -11,6 +11,46 @@ from pellucid.cli.options import Json
 
 
 @app.command(no_args_is_help=True)
+def check(
+    data: Data,
+    split: Split = None,
+    show: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="How many defects of a kind to list.")] = 10,
+    show_all: Annotated[bool, typer.Option("--all", help="List all of them.")] = False,
+    content: Annotated[
+        bool,
+        typer.Option("--content/--no-content", help="Whether to open the images, which takes most of the time."),
+    ] = True,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 2 where there is an error.")] = False,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="An option of the format, as may stand behind its path; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Finds every defect of a data set, in one pass.
+
+    Each is listed with its file, the item in it and what can be done. All splits are checked, or the one that --split
+    names.
+    """
+    from pellucid.cli.check import run
+
+    run(
+        data=data,
+        split=split,
+        show=show,
+        show_all=show_all,
+        content=content,
+        strict=strict,
+        options=option or [],
+        json_output=json,
+    )
+
+
+@app.command(no_args_is_help=True)
 def show(
     data: Data,
     split: Split = None,
@@ -101,43 +141,3 @@ def convert(
     from pellucid.cli.convert import run
 
     run(source=source, target=target, split=split, images=images, json_output=json)
-
-
-@app.command(no_args_is_help=True)
-def check(
-    data: Data,
-    split: Split = None,
-    show: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="How many defects of a kind to list.")] = 10,
-    show_all: Annotated[bool, typer.Option("--all", help="List all of them.")] = False,
-    content: Annotated[
-        bool,
-        typer.Option("--content/--no-content", help="Whether to open the images, which takes most of the time."),
-    ] = True,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 2 where there is an error.")] = False,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="An option of the format, as may stand behind its path; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Finds every defect of a data set: broken, missing, contradictory, suspicious, there twice.
-
-    Each is listed with its file, the item in it and what can be done. All splits are checked, or the one that --split
-    names.
-    """
-    from pellucid.cli.check import run
-
-    run(
-        data=data,
-        split=split,
-        show=show,
-        show_all=show_all,
-        content=content,
-        strict=strict,
-        options=option or [],
-        json_output=json,
-    )

@@ -14,7 +14,7 @@ from pellucid.data.folders.values import TABLES, Values, meaning, read_mask
 from pellucid.data.formats import Format, Options, Progress, split_named
 from pellucid.data.images import ImageFinder, ImageStore, inside, oriented_size, photos_in
 from pellucid.data.records import Records
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, nearest
 from pellucid.structures import IGNORE, Annotations
 
 SPLITS = ("train", "training", "val", "valid", "validation", "test", "trainval")
@@ -32,6 +32,10 @@ _MASKS = (
     "targets",
 )
 _ENDINGS = ("", "_mask", "_label", "_labels", "_L", "_gt", "_seg", "-mask", "_annotation")
+
+_VALUES = ("numbers", "colours")
+_VOID = (224, 224, 192)
+"""The colour of no class, as in VOC's pictures."""
 
 Pair = tuple[str, str, str]
 """The name of an image, its file, and its mask's file; '' where there is none."""
@@ -189,27 +193,34 @@ class MaskReader:
 def write(
     dataset: Dataset, folder: Path, split: str, store: ImageStore, options: Options, progress: Progress | None
 ) -> None:
-    """Writes one split: ``images/SPLIT/`` and ``masks/SPLIT/`` with PNGs of class numbers, 255 for none; classes.txt.
+    """Writes one split: ``images/SPLIT/``, ``masks/SPLIT/`` with PNGs, and classes.txt with names and colours.
 
-    The PNGs have a palette, so that they can be looked at. Raises PellucidError for more than 254 classes.
+    ``values``: numbers (the default), with a palette so that they can be looked at and 255 for no class, or colours.
+    Raises PellucidError for more than 254 classes.
     """
     classes = dataset.classes
+    values = options.get("values", _VALUES[0])
+    if values not in _VALUES:
+        raise PellucidError(f"masks: values={values}{nearest(values, _VALUES)}; give {' or '.join(_VALUES)}")
     if len(classes) >= IGNORE:
         raise PellucidError(f"masks: {len(classes)} classes; a mask of 8 bits has room for 254")
-    colours = classes.colours or tuple(_colour(i) for i in range(len(classes)))
-    lines = [
-        name if not classes.colours else f"{name} {r} {g} {b}" for name, (r, g, b) in zip(classes, colours, strict=True)
-    ]
+    colours = classes.colours
+    if len({*colours, _VOID}) <= len(classes):  # not one for each, or not told apart
+        colours = tuple(_colour(i) for i in range(len(classes)))
+    lines = [f"{name} {r} {g} {b}" for name, (r, g, b) in zip(classes, colours, strict=True)]
+    if values == "colours":
+        lines.append("void " + " ".join(map(str, _VOID)))
     images, masks = folder / "images" / split, folder / "masks" / split
     masks.mkdir(parents=True, exist_ok=True)
     (folder / TABLES[0]).write_text("\n".join(lines) + "\n", encoding="utf-8")
     palette = [v for colour in colours for v in colour]
-    palette += [0] * (3 * IGNORE - len(palette)) + [224, 224, 192]
+    palette += [0] * (3 * IGNORE - len(palette)) + list(_VOID)
     for index, sample in enumerate(dataset):
         name = store.name(sample, images)
         store.put(sample, images / name)
         image = Image.fromarray(_semantic(sample.annotations, sample.name).numpy().astype(np.uint8))
         image.putpalette(palette)  # makes a palette image of the grey one
+        image = image.convert("RGB") if values == "colours" else image
         image.save((masks / name).with_suffix(".png"))
         if progress is not None:
             progress(index + 1, len(dataset))
@@ -245,6 +256,7 @@ FORMAT = Format(
         "images": "the folder of the images",
         "masks": "the folder of the masks",
         "classes": "a file with a class a line: name, or name r g b",
+        "values": "when writing: numbers (the default) or colours",
         "names": "the classes' names in order of the values, with + between them",
     },
 )

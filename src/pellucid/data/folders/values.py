@@ -205,8 +205,8 @@ def _parse_table(path: Path) -> list[tuple[str, Colour | None]]:
         raise PellucidError(f"{path}: class names cannot be read; save the file as UTF-8 text") from error
     made: list[tuple[str, Colour | None]] = []
     for number, line in enumerate(lines):
-        text = line.split("#")[0].strip()
-        if not text or (number == 0 and re.match(r"(?i)name\W+r\W+g\W+b\b", text)):
+        text = line.strip()
+        if not text or text.startswith("#") or (number == 0 and re.match(r"(?i)name\W+r\W+g\W+b\b", text)):
             continue
         after = re.fullmatch(r"(.+?)[\s,;:]+(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})[\s,;:]*", text)
         before = re.fullmatch(r"(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(.+)", text)
