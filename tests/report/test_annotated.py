@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
@@ -83,6 +83,7 @@ def test_a_boxs_line_lies_on_its_border_and_nowhere_else():
     width=st.floats(0, 150),
     height=st.floats(0, 100),
 )
+@example(x1=0.0, y1=1.0, width=0.5, height=0.0)
 @settings(deadline=None, max_examples=30)
 def test_whatever_box_leaves_its_mark_if_any_of_it_is_in_the_picture(x1: float, y1: float, width: float, height: float):
     annotations = boxed(80, 100, [[x1, y1, x1 + width, y1 + height]])

@@ -104,6 +104,8 @@ def draw_boxes(ink: Ink, drawn: Drawn, fine: frozenset[int] = frozenset()) -> No
         half = width / 2
         left, right = (min(max(round(x - half), 0), max(0, w - width)) + half for x in (x1, x2))
         top, bottom = (min(max(round(y - half), 0), max(0, h - width)) + half for y in (y1, y2))
+        if right <= left and bottom <= top:
+            right = left + 0.5  # of a mere point nothing would be drawn
         outline = rectangle(left, top, max(left, right), max(top, bottom))
         dashes = _DASHES if drawn.dashed(i) else ()
         ink.stroke(outline, drawn.colours[i], width, dashes=dashes, cased=i not in fine)
