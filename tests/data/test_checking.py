@@ -16,7 +16,6 @@ from PIL import Image, ImageEnhance
 
 from pellucid.data.checking import Report, check_dataset
 from pellucid.data.checking.boxes import repeated
-from pellucid.data.checking.check import repeating
 from pellucid.data.checking.looks import look_at
 from pellucid.data.checking.twins import ALIKE, near_groups
 from pellucid.data.coco import panoptic
@@ -25,6 +24,7 @@ from pellucid.data.defects import Defect
 from pellucid.data.folders import masks
 from pellucid.data.images import ImageStore
 from pellucid.data.opening import open_dataset
+from pellucid.data.splits import unions
 from pellucid.errors import PellucidError
 from pellucid.structures import read_photo
 
@@ -558,10 +558,10 @@ def test_near_groups_are_those_of_a_slow_search(seed: int, near: int, n: int):
 
 def test_splits_that_only_repeat_others_are_passed_over():
     one, two = {"a", "b"}, {"c"}
-    assert list(repeating({"train": one, "val": two, "trainval": one | two})) == ["trainval"]
-    assert repeating({"train": one, "val": one}) == {}
-    assert repeating({"train": one, "val": two, "more": one | {"d"}}) == {}
-    assert repeating({"train": one, "val": {"a"}}) == {}
+    assert list(unions({"train": one, "val": two, "trainval": one | two})) == ["trainval"]
+    assert unions({"train": one, "val": one}) == {}
+    assert unions({"train": one, "val": two, "more": one | {"d"}}) == {}
+    assert unions({"train": one, "val": {"a"}}) == {}
 
 
 # --- the report

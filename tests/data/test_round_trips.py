@@ -8,9 +8,10 @@ import torch
 
 from pellucid import PellucidError, open_dataset
 from pellucid.data import Dataset, DataWarning
-from pellucid.data.converting import convert, unions
+from pellucid.data.converting import convert
 from pellucid.data.formats import NAMES, format_named
 from pellucid.data.opening import find_source
+from pellucid.data.splits import unions
 
 from .conftest import photo, real
 
@@ -126,8 +127,8 @@ def test_all_splits_but_those_that_others_make_up(tmp_path):
         warnings.simplefilter("ignore", DataWarning)
         made = convert(f"voc:{root}", f"yolo:{tmp_path / 'out'}", images="none")
     assert made.splits == {"train": (205, 2805), "val": (87, 1138)}
-    assert unions({"a": ["1"], "b": ["2"], "ab": ["1", "2"], "c": ["3"]}) == ["ab"]
-    assert unions({"a": ["1"], "b": ["1"]}) == []
+    assert unions({"a": ["1"], "b": ["2"], "ab": ["1", "2"], "c": ["3"]}) == {"ab": ["a", "b"]}
+    assert unions({"a": ["1"], "b": ["1"]}) == {}
 
 
 def test_what_is_lost_is_told(tmp_path):

@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pellucid.data.dataset import Dataset, View
 from pellucid.data.formats import NAMES, Format, format_named
 from pellucid.data.images import ImageStore
 from pellucid.data.opening import find_source, open_dataset, read_source, split_options
+from pellucid.data.splits import plain_split, unions
 from pellucid.errors import PellucidError, nearest
 from pellucid.structures import FLAGS, Sample
 
@@ -110,22 +111,6 @@ def _splits_of(source: str | Path, split: str | None) -> dict[str, Dataset]:
     for dataset in datasets.values():
         dataset.defects.settle(dataset.title, strict=False)
     return datasets
-
-
-def plain_split(name: str) -> str:
-    """A split's name as part of a file's."""
-    return re.sub(r"[^\w.-]", "_", name).strip(".") or "train"
-
-
-def unions(names: dict[str, Sequence[str]]) -> list[str]:
-    """The splits that others make up, as trainval is train and val: each of its images is in one of them."""
-    sets = {split: frozenset(found) for split, found in names.items()}
-    made = []
-    for split, own in sets.items():
-        parts = [other for name, other in sets.items() if name != split and other < own]
-        if len(parts) > 1 and frozenset().union(*parts) == own:
-            made.append(split)
-    return made
 
 
 def _check_classes(datasets: dict[str, Dataset]) -> None:

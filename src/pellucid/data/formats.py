@@ -80,17 +80,3 @@ def recognised(path: Path) -> Format:
         f"{path}: no data set of a known format was recognised; name the format, as in voc:{path} "
         f"(formats: {', '.join(sorted(NAMES))})"
     )
-
-
-def split_named(asked: str, known: list[str], where: object) -> str:
-    """The split that a name means: itself, or the only one that begins with it, as 'val' for 'val2017'.
-
-    Raises PellucidError with what there is.
-    """
-    if asked in known:
-        return asked
-    alike = [name for name in known if name.lower().startswith(asked.lower())]
-    if len(alike) == 1:
-        return alike[0]
-    there = f"; there are {', '.join(known)}" if known else "; it has no splits: leave it out"
-    raise PellucidError(f"{where}: no split is called '{asked}'{nearest(asked, known)}{there}")

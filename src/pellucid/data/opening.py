@@ -9,8 +9,9 @@ from pathlib import Path
 from pellucid.data.cleaning import clean
 from pellucid.data.dataset import Dataset
 from pellucid.data.defects import Defects
-from pellucid.data.formats import NAMES, Format, format_named, recognised, split_named
+from pellucid.data.formats import NAMES, Format, format_named, recognised
 from pellucid.data.records import RecordDataset
+from pellucid.data.splits import split_named
 from pellucid.errors import PellucidError, nearest
 
 

@@ -14,9 +14,10 @@ from pellucid.data.checking.masks import Areas, check_masks, in_files
 from pellucid.data.checking.report import Counts, Report
 from pellucid.data.checking.twins import NEAR, Member, check_listed, check_twins
 from pellucid.data.defects import Defects
-from pellucid.data.formats import Progress, split_named
+from pellucid.data.formats import Progress
 from pellucid.data.opening import Source, find_source, read_source
 from pellucid.data.records import RecordDataset, Records
+from pellucid.data.splits import split_named, unions
 from pellucid.errors import PellucidError
 
 KEEP = 100_000
@@ -89,7 +90,10 @@ class _Checking:
                 self.defects.add("unreadable", self.root, name, str(error).removeprefix(f"{self.source.path}: "))
         if not opened:
             raise PellucidError(f"{self.source.path}: no split can be read: {self.defects.found[0].what}")
-        self.passed_over = repeating({name: set(_files(dataset.records)) for name, dataset in opened.items()})
+        repeated = unions({name: _files(dataset.records) for name, dataset in opened.items()})
+        self.passed_over = {
+            name: f"is {' and '.join(parts)} together, not checked again" for name, parts in repeated.items()
+        }
         for name in self.passed_over:
             del opened[name]
         for name in opened:
@@ -163,19 +167,6 @@ class _Checking:
             if made[1] is not None:
                 self.looks.setdefault(records.files[image], made[1])
             yield made
-
-
-def repeating(splits: dict[str, set[str]]) -> dict[str, str]:
-    """The splits that hold just what others hold together, as trainval does, each with that as a sentence.
-
-    Two splits of the same images are none: that is a mistake to report.
-    """
-    found: dict[str, str] = {}
-    for name, files in splits.items():
-        others = [other for other, theirs in splits.items() if other not in found and theirs and theirs < files]
-        if len(others) > 1 and set().union(*(splits[other] for other in others)) == files:
-            found[name] = f"is {' and '.join(others)} together, not checked again"
-    return found
 
 
 def _files(records: Records) -> list[str]:

@@ -15,10 +15,11 @@ from pellucid.data.coco.segmentations import Segmentations
 from pellucid.data.coco.writing import write
 from pellucid.data.dataset import Holding
 from pellucid.data.defects import Defects
-from pellucid.data.formats import Format, Options, split_named
+from pellucid.data.formats import Format, Options
 from pellucid.data.images import ImageFinder, inside
 from pellucid.data.missing import drop_missing
 from pellucid.data.records import Records
+from pellucid.data.splits import split_named
 from pellucid.errors import PellucidError
 from pellucid.structures import Classes, KeypointNames
 

@@ -16,10 +16,11 @@ from pellucid.data.coco.parsing import Category, identity, number, parse_json, r
 from pellucid.data.coco.writing import categories, whole_ids
 from pellucid.data.dataset import Dataset
 from pellucid.data.defects import Defects
-from pellucid.data.formats import Format, Options, Progress, split_named
+from pellucid.data.formats import Format, Options, Progress
 from pellucid.data.images import ImageFinder, ImageStore, inside
 from pellucid.data.missing import drop_missing
 from pellucid.data.records import FLAG_BITS, Records
+from pellucid.data.splits import split_named
 from pellucid.errors import PellucidError
 from pellucid.files import written_whole
 from pellucid.structures import IGNORE, Annotations, Classes, Mask, Panoptic, Segment

@@ -8,9 +8,10 @@ from pathlib import Path
 from pellucid.data.building import RecordsBuilder
 from pellucid.data.dataset import Dataset
 from pellucid.data.defects import Defects
-from pellucid.data.formats import Format, Options, Progress, split_named
+from pellucid.data.formats import Format, Options, Progress
 from pellucid.data.images import ImageStore, photos_in
 from pellucid.data.records import Records
+from pellucid.data.splits import split_named
 from pellucid.errors import PellucidError
 from pellucid.structures import Classes
 

@@ -11,9 +11,10 @@ from pellucid.data.building import RecordsBuilder
 from pellucid.data.dataset import Dataset
 from pellucid.data.defects import Defects
 from pellucid.data.folders.values import TABLES, Values, meaning, read_mask
-from pellucid.data.formats import Format, Options, Progress, split_named
+from pellucid.data.formats import Format, Options, Progress
 from pellucid.data.images import ImageFinder, ImageStore, inside, oriented_size, photos_in
 from pellucid.data.records import Records
+from pellucid.data.splits import split_named
 from pellucid.errors import PellucidError, nearest
 from pellucid.structures import IGNORE, Annotations
 

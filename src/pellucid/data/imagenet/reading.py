@@ -6,7 +6,7 @@ from pathlib import Path
 from pellucid.data.building import RecordsBuilder
 from pellucid.data.dataset import Holding
 from pellucid.data.defects import Defects
-from pellucid.data.formats import Options, split_named
+from pellucid.data.formats import Options
 from pellucid.data.imagenet.classes import WNID, mapped_classes, unmapped_classes
 from pellucid.data.imagenet.layout import Layout, files_below, find_layout, members
 from pellucid.data.imagenet.solutions import read_solutions
@@ -23,6 +23,7 @@ from pellucid.data.markup import (
 )
 from pellucid.data.missing import drop_missing
 from pellucid.data.records import Records
+from pellucid.data.splits import split_named
 from pellucid.data.tables import folders_in
 from pellucid.errors import PellucidError
 from pellucid.structures import Classes

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pellucid.data.dataset import Holding
 from pellucid.data.defects import Defects
-from pellucid.data.formats import Options, split_named
+from pellucid.data.formats import Options
 from pellucid.data.missing import drop_missing
 from pellucid.data.openimages.boxes import Boxes, read_boxes
 from pellucid.data.openimages.classes import read_classes
@@ -20,6 +20,7 @@ from pellucid.data.openimages.layout import find_layout
 from pellucid.data.openimages.masks import CORNERS as CORNERS_OF_MASKS
 from pellucid.data.openimages.masks import ObjectMasks, match_masks
 from pellucid.data.records import Records
+from pellucid.data.splits import split_named
 from pellucid.data.tables import read_table
 from pellucid.errors import PellucidError
 from pellucid.structures import Classes

@@ -7,7 +7,7 @@ from pathlib import Path
 from pellucid.data.building import RecordsBuilder
 from pellucid.data.dataset import Holding
 from pellucid.data.defects import Defects
-from pellucid.data.formats import Options, split_named
+from pellucid.data.formats import Options
 from pellucid.data.images import ImageFinder, inside, oriented_size
 from pellucid.data.markup import (
     Corners,
@@ -21,6 +21,7 @@ from pellucid.data.markup import (
 )
 from pellucid.data.missing import drop_missing
 from pellucid.data.records import Records
+from pellucid.data.splits import split_named
 from pellucid.data.tables import names_in
 from pellucid.data.voc.classes import classes_of, listed_classes, with_background
 from pellucid.data.voc.layout import Layout, Place, find_layout, listed

@@ -8,10 +8,11 @@ import numpy as np
 from pellucid.data.building import RecordsBuilder
 from pellucid.data.dataset import Holding
 from pellucid.data.defects import Defects
-from pellucid.data.formats import Format, Options, split_named
+from pellucid.data.formats import Format, Options
 from pellucid.data.images import oriented_size
 from pellucid.data.missing import drop_missing
 from pellucid.data.records import Records
+from pellucid.data.splits import split_named
 from pellucid.data.yolo.layout import SPLITS, Entry, Layout, images_of, read_layout, yaml_file
 from pellucid.data.yolo.writing import write
 from pellucid.errors import PellucidError
