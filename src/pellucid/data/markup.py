@@ -1,6 +1,5 @@
 """The XML of Pascal VOC and ImageNet, one file an image: read by a parser that no file can harm, and written."""
 
-import math
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from defusedxml.ElementTree import DefusedXMLParser
 from pellucid.data.building import RecordsBuilder
 from pellucid.data.defects import Defects
 from pellucid.data.images import oriented_size
+from pellucid.data.numbers import number
 from pellucid.data.records import FLAG_BITS
 from pellucid.errors import PellucidError
 from pellucid.structures import Classes
@@ -137,16 +137,6 @@ class _Parts:
             self.marked.size = (H, W) if H and W else (0, 0)
         else:
             self.marked.bad_size = f"{width.strip()[:20]} × {height.strip()[:20]}"
-
-
-def number(text: str | None) -> float:
-    """A text as a number; NaN where it is none."""
-    if text is None or "_" in text:
-        return math.nan
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 def _is_set(text: str) -> bool:

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from pellucid.data.building import RecordsBuilder
 from pellucid.data.coco.format import classes_of, image_folders
-from pellucid.data.coco.parsing import Category, identity, number, parse_json, read_bytes, whole
+from pellucid.data.coco.parsing import Category, parse_json, read_bytes
 from pellucid.data.coco.writing import categories, whole_ids
 from pellucid.data.dataset import Dataset
 from pellucid.data.defects import Defects
 from pellucid.data.formats import Format, Options, Progress
 from pellucid.data.images import ImageFinder, ImageStore, inside
 from pellucid.data.missing import drop_missing
+from pellucid.data.numbers import identity, number, whole
 from pellucid.data.records import FLAG_BITS, Records
 from pellucid.data.splits import split_named
 from pellucid.errors import PellucidError

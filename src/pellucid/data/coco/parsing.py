@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.data.defects import Defects
+from pellucid.data.numbers import MOST, identity, number, whole
 from pellucid.errors import PellucidError
 
 NOTHING = b"null"
-MOST_DIGITS = 2**62
 
 
-_Id = Annotated[int, msgspec.Meta(ge=-MOST_DIGITS, le=MOST_DIGITS)]
+_Id = Annotated[int, msgspec.Meta(ge=-MOST, le=MOST)]
 _Side = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
@@ -174,38 +174,6 @@ def _fast(file: _File) -> Columns:
         ends=np.cumsum(np.fromiter(map(len, raw), dtype=np.int64, count=m)),
         keypoints=[a.keypoints or [] for a in annotations] if has_keypoints else None,
     )
-
-
-def number(value: object) -> float:
-    """A number, NaN for what is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return math.nan
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        return math.nan
-
-
-def whole(value: object) -> int | None:
-    """A whole number of ordinary size, from a number or its text; None for what is none."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, str):
-        text = value.strip()
-        if len(text) > 20 or not text.lstrip("-").isdecimal():
-            return None
-        value = int(text) if text.isascii() else None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and abs(value) < MOST_DIGITS else None
-
-
-def identity(value: object) -> int | str | None:
-    """An id: a whole number, or a text that is none; None for anything else."""
-    found = whole(value)
-    if found is not None:
-        return found
-    return value if isinstance(value, str) and value and len(value) <= 200 else None
 
 
 class _Patient:

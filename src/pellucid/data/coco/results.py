@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import torch
 
-from pellucid.data.coco.parsing import identity, number, parse_json, read_bytes
+from pellucid.data.coco.parsing import parse_json, read_bytes
 from pellucid.data.coco.segmentations import as_mask
 from pellucid.data.coco.writing import DIGITS, objects_of, segmentation, whole_ids
 from pellucid.data.dataset import Dataset
+from pellucid.data.numbers import identity, number
 from pellucid.errors import PellucidError
 from pellucid.files import written_whole
 from pellucid.structures import Annotations, Instances, Mask, Masks

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pellucid.data.defects import Defects
 from pellucid.data.images import inside
-from pellucid.data.markup import MarkedObject, number
+from pellucid.data.markup import MarkedObject
+from pellucid.data.numbers import number
 from pellucid.data.tables import read_table
 from pellucid.errors import PellucidError
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.data.defects import Defects
-from pellucid.data.markup import number
+from pellucid.data.numbers import number
 from pellucid.data.openimages.images import Images
 from pellucid.data.records import FLAG_BITS
 from pellucid.data.tables import read_table

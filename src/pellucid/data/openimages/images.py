@@ -5,7 +5,8 @@ from pathlib import Path
 
 from pellucid.data.defects import Defects
 from pellucid.data.images import ImageFinder, inside, oriented_size, photos_in
-from pellucid.data.markup import MAX_SIDE, number
+from pellucid.data.markup import MAX_SIDE
+from pellucid.data.numbers import number
 from pellucid.data.openimages.layout import Layout
 from pellucid.data.tables import read_table
 from pellucid.errors import PellucidError

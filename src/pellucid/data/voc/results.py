@@ -9,8 +9,8 @@ import torch
 
 from pellucid.data.dataset import Dataset
 from pellucid.data.images import SUFFIXES
-from pellucid.data.markup import number
 from pellucid.data.markup_writing import coordinate
+from pellucid.data.numbers import number
 from pellucid.data.tables import made_folder, names_in, read_lines, write_text
 from pellucid.errors import PellucidError, nearest
 from pellucid.structures import Annotations, Instances

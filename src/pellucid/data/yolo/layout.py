@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from pellucid.data.coco.parsing import whole
 from pellucid.data.defects import Defects
 from pellucid.data.images import ImageFinder, inside, photos_in
+from pellucid.data.numbers import whole
 from pellucid.errors import PellucidError
 from pellucid.structures import Classes, KeypointNames
 
