@@ -6,25 +6,35 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
 from pellucid.errors import PellucidError
 from pellucid.files import written_whole
-from pellucid.models import Classifier, load
+
+if TYPE_CHECKING:
+    import torch
+
+    from pellucid.models import Classifier
 
 
-def load_model(name: str, checkpoint: Path | None, classes: Path | None, device: str) -> Classifier:
+# What networks need is imported with the first of them: commands on data sets start without it.
+
+
+def load_model(name: str, checkpoint: Path | None, classes: Path | None, device: str) -> "Classifier":
     """The classifier that the options name, on the device that they name."""
+    from pellucid.models import load
+
     place = _device(device)
     return load(name, checkpoint=checkpoint, classes=classes).to(place)
 
 
-def _device(name: str) -> torch.device:
+def _device(name: str) -> "torch.device":
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,6 +1,7 @@
 """Tiles: the part of a photo that a network saw, at the size of a picture on a page, plain or under heat."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,9 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.explain.attribution.explanation import Explanation
 from pellucid.report.colours import ACCENT, Pixels, faded, overlay
 from pellucid.structures import Placement
+
+if TYPE_CHECKING:
+    from pellucid.explain.attribution.explanation import Explanation
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in the photo's continuous pixel coordinates."""
@@ -23,7 +26,7 @@ def check_photo(photo: Tensor) -> None:
         raise PellucidError(f"photo: {photo.dtype} {tuple(photo.shape)} cannot be drawn; give uint8 (3, H, W)")
 
 
-def check_explanation(explanation: Explanation, photo: Tensor) -> None:
+def check_explanation(explanation: "Explanation", photo: Tensor) -> None:
     """Raises PellucidError unless the explanation is one finite map of a photo of this size."""
     name, map_ = f"{explanation.method} of '{explanation.target}'", explanation.frame_map
     if map_.ndim not in (2, 3) or (map_.ndim == 3 and map_.shape[0] != 3):
@@ -69,7 +72,7 @@ def resized(photo: Tensor, box: Box, size: tuple[int, int], sharp: bool = False)
     return np.stack([np.asarray(plane) for plane in planes], axis=2)
 
 
-def heat_in(explanation: Explanation, box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
+def heat_in(explanation: "Explanation", box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
     """The explanation's heat within ``box`` of the photo, at ``size`` (width, height): (h, w) float32 in [0, 1].
 
     The heat goes from the network's frame to the tile in one step, whatever the photo's size; a map finer than the tile
@@ -98,7 +101,7 @@ def heat_in(explanation: Explanation, box: Box, size: tuple[int, int]) -> NDArra
     return made
 
 
-def heat_tile(explanation: Explanation, under: Pixels, box: Box) -> Pixels:
+def heat_tile(explanation: "Explanation", under: Pixels, box: Box) -> Pixels:
     """The explanation over its photo: ``under`` (h, w, 3) is the photo within ``box``; (h, w, 3) uint8."""
     return overlay(under, heat_in(explanation, box, (under.shape[1], under.shape[0])))
 
