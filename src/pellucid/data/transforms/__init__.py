@@ -1,5 +1,6 @@
 """Joint transforms: an image and everything that is said of it move together."""
 
+from pellucid.data.transforms.adapter import Torchvision
 from pellucid.data.transforms.base import Compose, Geometric, Pair, Transform
 from pellucid.data.transforms.colours import Blur, Colour, Grey, Noise, Photometric
 from pellucid.data.transforms.cropping import (
@@ -44,6 +45,7 @@ __all__ = [
     "ResizeShortest",
     "Rotate",
     "ScaleJitter",
+    "Torchvision",
     "Transform",
     "Transformed",
     "VerticalFlip",

@@ -126,7 +126,7 @@ def _share_inside(mask: Mask, move: Move) -> float | None:
 def _moved_mask(mask: Mask, move: Move, outline: Tensor, *, inside: bool) -> Mask:
     """A mask whose moved extent is ``outline``, (4,)."""
     if isinstance(mask, Polygons) and isinstance(move, Affine):
-        parts = (move.points(torch.from_numpy(part).double()).float().numpy() for part in mask.parts)
+        parts = (move.points(torch.from_numpy(part)).numpy() for part in mask.parts)
         polygons = Polygons(move.target, tuple(parts))
         return polygons if inside else polygons.to_run_lengths()
     H, W = move.target
@@ -152,7 +152,7 @@ def _moved_keypoints(keypoints: Tensor, labels: Tensor, classes: Classes, move: 
     places = move.points(keypoints[..., :2].double())
     there = (keypoints[..., 2] > 0) & _on_canvas(places, move.target)
     moved = torch.cat((places.to(keypoints.dtype), keypoints[..., 2:]), -1) * there[..., None]
-    return _exchanged(moved, labels, classes) if move.mirrors else moved
+    return exchanged(moved, labels, classes) if move.mirrors else moved
 
 
 def _on_canvas(points: Tensor, size: Size) -> Tensor:
@@ -160,7 +160,7 @@ def _on_canvas(points: Tensor, size: Size) -> Tensor:
     return (x >= 0) & (x <= size[1]) & (y >= 0) & (y <= size[0])
 
 
-def _exchanged(keypoints: Tensor, labels: Tensor, classes: Classes) -> Tensor:
+def exchanged(keypoints: Tensor, labels: Tensor, classes: Classes) -> Tensor:
     """Left and right keypoints in each other's place, as each object's class says."""
     n, K = keypoints.shape[:2]
     order = torch.arange(K).repeat(n, 1)
