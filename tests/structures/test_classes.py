@@ -4,6 +4,7 @@ import pytest
 
 from pellucid.errors import PellucidError
 from pellucid.structures import Classes
+from pellucid.structures.classes import unique_names
 
 CLASSES = Classes(
     ("tabby", "crane (bird)", "crane (machine)", "7"), (("tabby cat",), ("crane",), ("crane", "lifter"), ())
@@ -51,3 +52,8 @@ def test_unnamed_and_sequence():
     assert list(classes) == ["class 0", "class 1", "class 2"]
     assert (len(classes), classes[2], classes.index("class 1")) == (3, "class 2", 1)
     assert len(Classes(())) == 0
+
+
+def test_names_become_unique():
+    assert unique_names(["a", "b", "a", "a (2)", "a"], range(5)) == ("a", "b", "a (2)", "a (2) (3)", "a (4)")
+    assert len(unique_names(["x"] * 20_000, range(20_000))) == 20_000

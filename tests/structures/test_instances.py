@@ -77,6 +77,8 @@ def test_scores_keep_their_graph():
 def test_keypoint_names_find_their_mirror_images():
     assert [PERSON.names[i] for i in PERSON.flip[:3]] == ["nose", "right_eye", "left_eye"]
     assert all(PERSON.flip[PERSON.flip[i]] == i for i in range(17))
+    assert KeypointNames(("left", "nose", "left_ear", "right")).flip == (3, 1, 2, 0)
+    assert KeypointNames(("left", "left", "right")).flip == (0, 1, 2)
     with pytest.raises(PellucidError, match="index 3 stands in the skeleton"):
         KeypointNames(("a", "b"), skeleton=((0, 3),))
     with pytest.raises(PellucidError, match="every keypoint exactly once"):

@@ -1,11 +1,21 @@
 """The classes a network knows, by index and by name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from pellucid.errors import PellucidError, nearest
 from pellucid.structures.keypoints import KeypointNames
+
+
+def unique_names(names: Iterable[str], marks: Iterable[object]) -> tuple[str, ...]:
+    """The names, each its own: one that stood before gets its mark behind it, in brackets."""
+    made: dict[str, None] = {}
+    for name, mark in zip(names, marks, strict=True):
+        while name in made:
+            name += f" ({mark})"
+        made[name] = None
+    return tuple(made)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class KeypointNames:
 
     def __post_init__(self) -> None:
         if not self.flip:
-            object.__setattr__(self, "flip", tuple(map(self._mirrored, range(len(self.names)))))
+            object.__setattr__(self, "flip", self._mirrored())
         known = range(len(self.names))
         for index in (*self.flip, *(i for edge in self.skeleton for i in edge)):
             if index not in known:
@@ -33,12 +33,17 @@ class KeypointNames:
         if sorted(self.flip) != list(known):
             raise PellucidError("keypoints: flip must name every keypoint exactly once")
 
-    def _mirrored(self, index: int) -> int:
-        name = self.names[index]
-        for one, other in (("left", "right"), ("right", "left")):
-            if one in name and self.names.count(name.replace(one, other)) == 1:
-                return self.names.index(name.replace(one, other))
-        return index
+    def _mirrored(self) -> tuple[int, ...]:
+        """By the names: each left one's right one, and the other way round; itself where there is no such pair."""
+        place = {name: index for index, name in enumerate(self.names)}
+        if len(place) < len(self.names):
+            return tuple(range(len(self.names)))  # names that stand twice say nothing
+        made = list(range(len(self.names)))
+        for name, index in place.items():
+            other = place.get(name.replace("left", "right"), index)
+            if "left" in name:
+                made[index], made[other] = other, index
+        return tuple(made)
 
     def __len__(self) -> int:
         return len(self.names)

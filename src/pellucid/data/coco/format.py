@@ -22,6 +22,7 @@ from pellucid.data.records import Records
 from pellucid.data.splits import split_named
 from pellucid.errors import PellucidError
 from pellucid.structures import Classes, KeypointNames
+from pellucid.structures.classes import unique_names
 
 _KINDS = ("instances", "keypoints")
 _NAMES = re.compile(r"(?:person_)?(instances|keypoints)_(.+)\.json", re.IGNORECASE)
@@ -251,18 +252,13 @@ class _Assembly:
 
 def classes_of(categories: list[Category]) -> Classes:
     """Categories as classes, in the file's order; a name that stands twice gets its id beside it."""
-    names: list[str] = []
-    for category in categories:
-        name = category.name
-        while name in names:
-            name += f" (id {category.id})"
-        names.append(name)
+    names = unique_names((c.name for c in categories), (f"id {c.id}" for c in categories))
     keypoints = []
     for category in categories:
         edges = tuple(e for e in category.skeleton if max(e) < len(category.keypoints) and min(e) >= 0)
         keypoints.append(KeypointNames(tuple(category.keypoints), edges) if category.keypoints else None)
     classes = Classes(
-        tuple(names),
+        names,
         source_ids=tuple(category.id for category in categories),
         things=tuple(category.thing for category in categories),
         colours=tuple(c.colour for c in categories if c.colour) if all(c.colour for c in categories) else (),

@@ -13,6 +13,7 @@ from pellucid.data.images import ImageFinder, inside, photos_in
 from pellucid.data.numbers import whole
 from pellucid.errors import PellucidError
 from pellucid.structures import Classes, KeypointNames
+from pellucid.structures.classes import unique_names
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 SIZES = "image_sizes.csv"
@@ -49,11 +50,9 @@ class Layout:
     def classes(self, most: int) -> Classes:
         """The classes; where nothing names them, as many as the labels use."""
         names = self.names if self.names is not None else [f"class {i}" for i in range(most + 1)]
-        unique: list[str] = []
-        for index, name in enumerate(names):
-            unique.append(name if name not in unique else f"{name} ({index})")
+        unique = unique_names(names, range(len(names)))
         points = self._points()
-        return Classes(tuple(unique), keypoints=(points,) * len(unique) if points else ())
+        return Classes(unique, keypoints=(points,) * len(unique) if points else ())
 
     def _points(self) -> KeypointNames | None:
         if self.keypoints is None:
