@@ -41,7 +41,7 @@ class KeypointNames:
         made = list(range(len(self.names)))
         for name, index in place.items():
             other = place.get(name.replace("left", "right"), index)
-            if "left" in name:
+            if "left" in name and made[index] == index and made[other] == other:
                 made[index], made[other] = other, index
         return tuple(made)
 
