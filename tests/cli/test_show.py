@@ -1,6 +1,7 @@
 """``pellucid show``: which images it takes, what it writes and prints, and what it says of bad input."""
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -53,6 +54,16 @@ def yolo(tmp_path: Path, cat: Image.Image) -> Path:
     (root / "labels/train/2.txt").write_text("0 0.5 0.5 0 0\n")
     (root / "data.yaml").write_text("path: .\ntrain: images/train\nnames: [cat, dog]\n")
     return root
+
+
+def test_annotations_without_images_are_drawn_on_a_blank_ground(pellucid: Run, coco: Path, tmp_path: Path):
+    out = tmp_path / "alone.png"
+    shutil.rmtree(coco / "val2017")
+    answer = pellucid("show", str(coco), "--split", "val", "--out", str(out))
+    assert (answer.code, answer.err) == (0, "")
+    with Image.open(out) as picture:
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
+    assert (200, 200, 200) in colours
 
 
 def test_scenes(pellucid: Run):

@@ -55,6 +55,11 @@ class Dataset(Sequence[Sample], ABC):
         """(H, W) of an image, without reading its pixels where the data set knows it."""
         return self.sample(index).annotations.size
 
+    @property
+    def without_images(self) -> bool:
+        """Whether there are annotations alone, and not one image."""
+        return False
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -122,6 +127,10 @@ class View(Dataset):
 
     def size(self, index: int) -> tuple[int, int]:
         return self.whole.size(index)
+
+    @property
+    def without_images(self) -> bool:
+        return self.whole.without_images
 
 
 class _Subset(View):

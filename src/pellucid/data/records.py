@@ -157,6 +157,10 @@ class RecordDataset(Dataset):
     def __len__(self) -> int:
         return len(self.records)
 
+    @property
+    def without_images(self) -> bool:
+        return not any(self.records.files)
+
     def sample(self, index: int) -> Sample:
         records = self.records
         file = records.files[index]

@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from pellucid.data import Dataset
 from pellucid.errors import PellucidError
@@ -18,6 +20,9 @@ from pellucid.report.page import BODY_SIZE, LABEL_SIZE, MARGIN, SMALL_SIZE, Page
 from pellucid.report.palette import class_colours
 from pellucid.report.tally import Tally, known_objects, share
 from pellucid.structures import Sample
+
+_BLANK = 200
+"""The grey of the ground where a data set has annotations but no images."""
 
 MOST = 400
 """How many images one sheet shows at most."""
@@ -80,7 +85,8 @@ def contact_sheet(
     ``count`` images are spread evenly over the data set, drawn at random with a ``seed``, or those at ``indices``.
     ``layers`` as in ``draw_annotations``. ``colours``: one for every object ('instances') or one for every class; by
     default the latter where only boxes of at most 20 classes are drawn. An image that cannot be read gets a tile
-    that says why. Raises PellucidError for a data set without images, and for a path that cannot be written.
+    that says why; where a data set has annotations alone, they are drawn on a blank ground. Raises PellucidError for a
+    data set without images, and for a path that cannot be written.
     """
     sheet = compose_sheet(
         dataset, count=count, columns=columns, seed=seed, indices=indices, layers=layers, colours=colours
@@ -173,8 +179,15 @@ class _Artist:
         boxes_alone = dataset.holds & {"boxes", "masks", "panoptic"} == {"boxes"} or layers == ("boxes",)
         few = len(dataset.classes) <= _LEGEND_CLASSES
         self.colours: Colouring = colours or ("classes" if boxes_alone and few else "instances")
+        self.without_images = dataset.without_images
         # A sheet of few classes lists them once, above.
         self.own_legends = not few
+
+    def _image(self, sample: Sample) -> Tensor:
+        """The image; where there are annotations alone, a blank ground, on which they can be seen all the same."""
+        if not self.without_images:
+            return sample.image
+        return torch.full((3, *sample.annotations.size), _BLANK, dtype=torch.uint8)
 
     def drawn(self, sample: Sample) -> tuple[Tile, Pixels | None]:
         """A sample's tile and picture; the reason in place of the picture where it cannot be read."""
@@ -182,7 +195,7 @@ class _Artist:
             annotations = sample.annotations
             layers = default_layers(annotations) if self.layers is None else self.layers
             picture = draw_annotations(
-                sample.image,
+                self._image(sample),
                 annotations,
                 size=self.tile,
                 layers=layers,
