@@ -146,6 +146,7 @@ DEFECTS = [
     ("missing key", "images[0]", lambda c: c["images"][0].pop("file_name")),
     ("malformed", "images[0]", lambda c: c["images"][0].update(width=-80)),
     ("malformed", "images[0]", lambda c: c["images"][0].update(width="wide")),
+    ("malformed", "images[0]", lambda c: c["images"][0].update(width=2**31 - 1, height=2**31 - 1)),
     ("malformed", "images[1]", lambda c: c["images"].insert(1, 5)),
     ("missing key", "annotations[0]", lambda c: c["annotations"][0].pop("image_id")),
     ("missing key", "annotations[1]", lambda c: c["annotations"][1].pop("bbox")),

@@ -10,6 +10,7 @@ from PIL import Image
 from pellucid import PellucidError, open_dataset
 from pellucid.data import DataWarning
 from pellucid.data.converting import convert
+from pellucid.data.folders.values import _parse_table
 
 from .conftest import photo, real
 
@@ -183,3 +184,9 @@ def test_isbi_em_and_its_lossy_labels():
         assert torch.equal(a.annotations.semantic, b.annotations.semantic)
         membrane += float((a.annotations.semantic == 0).float().mean()) / 5
     assert membrane == pytest.approx(0.203, abs=0.0006)
+
+
+@pytest.mark.parametrize("line", ["a" + " " * 300_000 + "b", "; " * 200_000 + "9", "1 " * 200_000])
+def test_long_lines_of_class_names_end(tmp_path, line):
+    (tmp_path / "classes.txt").write_text(line)
+    assert len(_parse_table(tmp_path / "classes.txt")) == 1

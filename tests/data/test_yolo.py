@@ -190,3 +190,10 @@ def test_written_and_read_again(tmp_path, labels):
             seen = a.keypoints[..., 2] > 0
             assert torch.equal(a.keypoints[..., 2], b.keypoints[..., 2])
             assert np.allclose(a.keypoints[seen], b.keypoints[seen], atol=1e-3)
+
+
+@pytest.mark.parametrize("text", ["[" * 500_000, "{" * 500_000, "- " * 400_000, "? " * 400_000, "&a " * 300_000])
+def test_yaml_that_nests_without_end_is_refused(tmp_path, text):
+    root = lay_out(tmp_path, "", yaml_text=text)
+    with pytest.raises(PellucidError, match="nested too deeply"):
+        open_dataset(f"yolo:{root}")

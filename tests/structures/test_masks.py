@@ -134,3 +134,11 @@ def test_masks_convert_and_index():
     assert Masks.empty((6, 8)).boxes().shape == (0, 4)
     with pytest.raises(PellucidError, match=r"mask 0 is of \(6, 8\) pixels, its image of \(8, 6\)"):
         Masks([first], (8, 6))
+
+
+def test_masks_larger_than_any_image_are_refused():
+    size = (2**31 - 1, 2**31 - 1)
+    with pytest.raises(PellucidError, match="larger than any image"):
+        RunLengths.from_counts([size[0] * size[1]], size)
+    with pytest.raises(PellucidError, match="larger than any image"):
+        Polygons.from_lists([[1, 1, 9, 9, 1, 9]], size)

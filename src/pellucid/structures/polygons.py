@@ -10,7 +10,7 @@ from pycocotools import mask as coco
 from scipy import ndimage
 
 from pellucid.errors import PellucidError
-from pellucid.structures.run_lengths import RunLengths
+from pellucid.structures.run_lengths import MOST_PIXELS, RunLengths
 
 _FAR = 1e5
 """How far from the image's corner, in pixels, a point may lie: COCO's rasteriser steps along every edge at five times
@@ -36,6 +36,8 @@ class Polygons:
 
         Raises PellucidError for no part, fewer than three points, an odd count, and what is no finite number.
         """
+        if size[0] * size[1] > MOST_PIXELS:
+            raise PellucidError(f"a mask of {size[0]} × {size[1]} pixels is larger than any image")
         made = []
         for part in parts:
             try:

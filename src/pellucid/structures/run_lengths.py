@@ -9,6 +9,9 @@ from pycocotools import mask as coco
 
 from pellucid.errors import PellucidError
 
+MOST_PIXELS = 2**31 - 1
+"""Of a mask: pycocotools counts in 32 bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunLengths:
@@ -94,6 +97,8 @@ def _decompressed(data: bytes) -> NDArray[np.int64]:
 
 def _check_runs(counts: NDArray[np.int64], size: tuple[int, int]) -> None:
     H, W = size
+    if H * W > MOST_PIXELS:
+        raise PellucidError(f"a mask of {H} × {W} pixels is larger than any image")
     if len(counts) and counts.min() < 0:
         raise PellucidError("run lengths hold a negative count")
     total = sum(counts.tolist())  # Python's own integers cannot overflow

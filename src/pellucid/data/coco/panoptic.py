@@ -26,7 +26,7 @@ from pellucid.errors import PellucidError
 from pellucid.files import written_whole
 from pellucid.structures import IGNORE, Annotations, Classes, Mask, Panoptic, Segment
 from pellucid.structures.panoptic import ids_from_rgb, ids_to_rgb
-from pellucid.structures.photo import opened_photo
+from pellucid.structures.photo import MAX_PIXELS, opened_photo
 
 _NAMES = re.compile(r"panoptic_(.+)\.json", re.IGNORECASE)
 
@@ -144,7 +144,7 @@ class _Reading:
                 H, W = (
                     v if v and 0 < v < 2**31 else 0 for v in (whole(entry.get("height")), whole(entry.get("width")))
                 )
-                made[id] = (name, (H, W))
+                made[id] = (name, (H, W) if H * W <= MAX_PIXELS else (0, 0))
         return made
 
     def _classes(self, entries: object) -> tuple[Classes, dict[int | str, int]]:

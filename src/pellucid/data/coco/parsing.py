@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pellucid.data.defects import Defects
 from pellucid.data.numbers import MOST, identity, number, whole
 from pellucid.errors import PellucidError
+from pellucid.structures.photo import MAX_PIXELS
 
 NOTHING = b"null"
 
@@ -154,6 +155,8 @@ def _fast(file: _File) -> Columns:
     sizes = np.zeros((n, 2), dtype=np.int32)
     sizes[:, 0] = [image.height for image in images]
     sizes[:, 1] = [image.width for image in images]
+    if (sizes.astype(np.int64).prod(1) > MAX_PIXELS).any():
+        raise OverflowError  # the patient way says which
     has_keypoints = any(a.keypoints for a in annotations)
     return Columns(
         image_ids=[image.id for image in images],
@@ -241,6 +244,7 @@ class _Patient:
             return None
         size = whole(entry.get("height")), whole(entry.get("width"))
         H, W = (value if value is not None and 0 < value < 2**31 else 0 for value in size)
+        H, W = (H, W) if H * W <= MAX_PIXELS else (0, 0)
         if 0 in (H, W) and ("height" in entry or "width" in entry):
             what = f"image {id} is said to be {_short(entry.get('width'))} × {_short(entry.get('height'))} pixels"
             self.defects.add("malformed", self.path, item, what, "mended")

@@ -16,6 +16,9 @@ TABLES = ("classes.txt", "class_dict.csv", "label_colors.txt", "labels.txt", "cl
 VOID = {"void", "ignore", "ignored", "unlabeled", "unlabelled", "unknown", "255"}
 """Names of what is no class, whatever their case."""
 
+_LONGEST = 300
+"""Of a line with a name and numbers."""
+
 Colour = tuple[int, int, int]
 
 
@@ -207,6 +210,9 @@ def _parse_table(path: Path) -> list[tuple[str, Colour | None]]:
     for number, line in enumerate(lines):
         text = line.strip()
         if not text or text.startswith("#") or (number == 0 and re.match(r"(?i)name\W+r\W+g\W+b\b", text)):
+            continue
+        if len(text) > _LONGEST:  # what follows would take the square of it
+            made.append((text, None))
             continue
         after = re.fullmatch(r"(.+?)[\s,;:]+(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})[\s,;:]*", text)
         before = re.fullmatch(r"(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(.+)", text)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ SPLITS = ("train", "val", "valid", "validation", "test")
 SIZES = "image_sizes.csv"
 """Written where a data set is written without its images: file, width, height a line."""
 _LARGEST_YAML = 1 << 20
+_MOST_NESTED = 500
+_NESTED_LINE = re.compile(r"(?:[-?:]\s+){20}|(?:[&!]\S*\s+){20}|^ {200}", re.MULTILINE)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NAMES = ("classes.txt", "obj.names", "data/obj.names", "labels/classes.txt", "names.txt", "predefined_classes.txt")
 
 
@@ -88,9 +92,12 @@ def _load(path: Path) -> Any:
         if path.stat().st_size > _LARGEST_YAML:
             raise PellucidError(f"{path}: is larger than any data.yaml; give the data set's own")
         text = path.read_text(encoding="utf-8-sig")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
+        # A YAML reader takes the square of the depth to read what is nested: a data.yaml nests two or three levels.
+        if sum(map(text.count, "[{")) > _MOST_NESTED or _NESTED_LINE.search(text):
+            raise PellucidError(f"{path}: is nested too deeply for a data.yaml; write it without")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=_LOADER)):
             raise PellucidError(f"{path}: uses YAML aliases, which a data.yaml has no need of; write it without")
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
         if isinstance(error, PellucidError):
             raise
