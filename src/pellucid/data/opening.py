@@ -13,6 +13,7 @@ from pellucid.data.formats import NAMES, Format, format_named, recognised
 from pellucid.data.records import RecordDataset
 from pellucid.data.splits import split_named
 from pellucid.errors import PellucidError, nearest
+from pellucid.structures.photo import nearest_beside
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,5 @@ def _found(text: str) -> Path:
     beside = os.environ.get("PELLUCID_DATA")
     if beside and not path.is_absolute() and (Path(beside) / path).exists():
         return Path(beside) / path
-    try:
-        alike = nearest(path.name, sorted(p.name for p in path.parent.iterdir()))
-    except OSError:
-        alike = ""
     known = nearest(text.split(":")[0], NAMES) if ":" in text else ""
-    raise PellucidError(f"{path}: no such file or folder{alike or known}")
+    raise PellucidError(f"{path}: no such file or folder{nearest_beside(path) or known}")

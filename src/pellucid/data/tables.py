@@ -40,6 +40,17 @@ def read_lines(path: Path) -> list[str]:
             raise PellucidError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
+def numbered_lines(path: Path, what: str) -> list[str]:
+    """All lines of a text file of UTF-8, empty ones too, since their numbers count.
+
+    ``what`` it holds, such as "class names", for the PellucidError where it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PellucidError(f"{path}: {what} cannot be read; save the file as UTF-8 text") from error
+
+
 def read_table(
     path: Path, wanted: Sequence[str], optional: Sequence[str] = (), broken: Callable[[int, str], None] | None = None
 ) -> Iterator[tuple[Sequence[int], list[Sequence[str]]]]:

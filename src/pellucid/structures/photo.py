@@ -97,7 +97,7 @@ def find_photos(paths: Iterable[str | Path]) -> list[Path]:
         elif path.suffix or path.exists():
             found.append(path)
         else:
-            raise PellucidError(f"{path}: no such file or folder{_nearest_beside(path)}")
+            raise PellucidError(f"{path}: no such file or folder{nearest_beside(path)}")
     return found
 
 
@@ -116,7 +116,8 @@ def _photos_below(folder: Path) -> Iterator[Path]:
         yield from (Path(root, f) for f in files if not f.startswith(".") and f.lower().endswith(SUFFIXES))
 
 
-def _nearest_beside(path: Path) -> str:
+def nearest_beside(path: Path) -> str:
+    """The end of an error message about a path that is not there: what its folder has of a similar name."""
     try:
         return nearest(path.name, sorted(p.name for p in path.parent.iterdir()))
     except (OSError, ValueError):
@@ -134,7 +135,7 @@ def opened_photo(path: Path) -> Iterator[Image.Image]:
         with open(path, "rb") as file:
             start = file.read(4096)
     except FileNotFoundError as error:
-        raise PellucidError(f"{path}: no such file{_nearest_beside(path)}") from error
+        raise PellucidError(f"{path}: no such file{nearest_beside(path)}") from error
     except OSError as error:
         raise PellucidError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
     except ValueError as error:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pellucid.data.building import RecordsBuilder
 from pellucid.data.coco.format import classes_of, image_folders
-from pellucid.data.coco.parsing import Category, parse_json, read_bytes
+from pellucid.data.coco.parsing import Category, parse_json, read_bytes, rgb
 from pellucid.data.coco.writing import categories, whole_ids
 from pellucid.data.dataset import Dataset
 from pellucid.data.defects import Defects
@@ -156,12 +156,11 @@ class _Reading:
                     "duplicate id" if id in kept else "malformed", f"categories[{index}]", "has no id of its own"
                 )
                 continue
-            rgb = entry.get("color")
-            known = isinstance(rgb, list) and len(rgb) == 3 and all(type(v) is int and 0 <= v <= 255 for v in rgb)
-            colour = (rgb[0], rgb[1], rgb[2]) if known else None
             name = entry.get("name")
             name = name if isinstance(name, str) and name.strip() else f"category {id}"
-            kept[id] = Category(id, name, thing=entry.get("isthing", 1) not in (0, False), colour=colour)
+            kept[id] = Category(
+                id, name, thing=entry.get("isthing", 1) not in (0, False), colour=rgb(entry.get("color"))
+            )
         return classes_of(list(kept.values())), {id: index for index, id in enumerate(kept)}
 
     def _map_finder(self, entries: list[Any]) -> ImageFinder:

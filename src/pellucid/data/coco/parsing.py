@@ -179,6 +179,13 @@ def _fast(file: _File) -> Columns:
     )
 
 
+def rgb(value: object) -> tuple[int, int, int] | None:
+    """A category's colour, None where it is none."""
+    if not isinstance(value, list) or len(value) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in value):
+        return None
+    return value[0], value[1], value[2]
+
+
 class _Patient:
     """Reads a parsed COCO file entry by entry; what means nothing is noted and left out."""
 
@@ -309,10 +316,7 @@ class _Patient:
             for edge in (entry.get("skeleton") if isinstance(entry.get("skeleton"), list) else []) or []
             if isinstance(edge, list) and len(edge) == 2 and all(type(i) is int and 1 <= i <= len(names) for i in edge)
         ]
-        colour = entry.get("color")
-        known = isinstance(colour, list) and len(colour) == 3 and all(type(v) is int and 0 <= v <= 255 for v in colour)
-        rgb = (colour[0], colour[1], colour[2]) if known and isinstance(colour, list) else None
-        return Category(id, name, names, skeleton, entry.get("isthing", 1) not in (0, False), rgb)
+        return Category(id, name, names, skeleton, entry.get("isthing", 1) not in (0, False), rgb(entry.get("color")))
 
 
 def _short(value: object) -> str:

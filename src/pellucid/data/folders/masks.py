@@ -15,6 +15,8 @@ from pellucid.data.formats import Format, Options, Progress
 from pellucid.data.images import ImageFinder, ImageStore, inside, oriented_size, photos_in
 from pellucid.data.records import Records
 from pellucid.data.splits import split_named
+from pellucid.data.tables import numbered_lines
+from pellucid.data.voc.maps import palette
 from pellucid.errors import PellucidError, nearest
 from pellucid.structures import IGNORE, Annotations
 
@@ -141,10 +143,7 @@ def _mask_of(finder: ImageFinder, stem: str) -> str:
 
 def _listed(root: Path, path: Path, found: tuple[Path, Path] | None, defects: Defects) -> list[Pair]:
     """The pairs of a list: 'image mask' a line, or an image's name or stem alone."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PellucidError(f"{path}: the list of images cannot be read; save it as UTF-8 text") from error
+    lines = numbered_lines(path, "the list of images")
     folders = (root, root) if found is None else found
     images, masks = ImageFinder([folders[0], root]), ImageFinder([folders[1], root])
     made: dict[str, Pair] = {}
@@ -207,20 +206,20 @@ def write(
         raise PellucidError(f"masks: {len(classes)} classes; a mask of 8 bits has room for 254")
     colours = classes.colours
     if len({*colours, _VOID}) <= len(classes):  # not one for each, or not told apart
-        colours = tuple(_colour(i) for i in range(len(classes)))
+        colours = tuple((r, g, b) for r, g, b in palette()[1 : len(classes) + 1].tolist())
     lines = [f"{name} {r} {g} {b}" for name, (r, g, b) in zip(classes, colours, strict=True)]
     if values == "colours":
         lines.append("void " + " ".join(map(str, _VOID)))
     images, masks = folder / "images" / split, folder / "masks" / split
     masks.mkdir(parents=True, exist_ok=True)
     (folder / TABLES[0]).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    palette = [v for colour in colours for v in colour]
-    palette += [0] * (3 * IGNORE - len(palette)) + list(_VOID)
+    flat = [v for colour in colours for v in colour]
+    flat += [0] * (3 * IGNORE - len(flat)) + list(_VOID)
     for index, sample in enumerate(dataset):
         name = store.name(sample, images)
         store.put(sample, images / name)
         image = Image.fromarray(_semantic(sample.annotations, sample.name).numpy().astype(np.uint8))
-        image.putpalette(palette)  # makes a palette image of the grey one
+        image.putpalette(flat)  # makes a palette image of the grey one
         image = image.convert("RGB") if values == "colours" else image
         image.save((masks / name).with_suffix(".png"))
         if progress is not None:
@@ -233,16 +232,6 @@ def _semantic(said: Annotations, name: str) -> Tensor:
     if said.panoptic is not None:
         return said.panoptic.semantic()
     raise PellucidError(f"{name}: has no semantic map, which masks are made of; convert to another format")
-
-
-def _colour(index: int) -> tuple[int, int, int]:
-    """VOC's colour of an index: its bits, three by three, from the highest bit of each channel down."""
-    value, rgb = index + 1, [0, 0, 0]
-    for shift in range(7, -1, -1):
-        for channel in range(3):
-            rgb[channel] |= (value >> channel & 1) << shift
-        value >>= 3
-    return rgb[0], rgb[1], rgb[2]
 
 
 FORMAT = Format(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pellucid.data.tables import numbered_lines
 from pellucid.errors import PellucidError
 from pellucid.structures import IGNORE, Classes
 from pellucid.structures.photo import opened_photo
@@ -202,10 +203,7 @@ def _table(root: Path, given: str | None) -> list[tuple[str, Colour | None]] | N
 
 
 def _parse_table(path: Path) -> list[tuple[str, Colour | None]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PellucidError(f"{path}: class names cannot be read; save the file as UTF-8 text") from error
+    lines = numbered_lines(path, "class names")
     made: list[tuple[str, Colour | None]] = []
     for number, line in enumerate(lines):
         text = line.strip()

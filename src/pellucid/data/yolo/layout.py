@@ -12,6 +12,7 @@ import yaml
 from pellucid.data.defects import Defects
 from pellucid.data.images import ImageFinder, inside, photos_in
 from pellucid.data.numbers import whole
+from pellucid.data.tables import numbered_lines
 from pellucid.errors import PellucidError
 from pellucid.structures import Classes, KeypointNames
 from pellucid.structures.classes import unique_names
@@ -190,11 +191,7 @@ def _names_file(root: Path) -> list[str] | None:
     candidates = [root / name for name in _NAMES] + sorted(root.glob("*.names"))
     for path in candidates:
         if path.is_file():
-            try:
-                lines = path.read_text(encoding="utf-8-sig").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise PellucidError(f"{path}: class names cannot be read; save the file as UTF-8 text") from error
-            names = [line.strip() for line in lines]
+            names = [line.strip() for line in numbered_lines(path, "class names")]
             while names and not names[-1]:
                 names.pop()
             return names or None
@@ -266,10 +263,7 @@ def _imagined(layout: Layout, place: Path, defects: Defects) -> list[Entry]:
 
 
 def _listed(layout: Layout, path: Path, defects: Defects) -> list[Entry]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PellucidError(f"{path}: the list of images cannot be read; save it as UTF-8 text") from error
+    lines = numbered_lines(path, "the list of images")
     finder = ImageFinder([path.parent, layout.root])
     made = []
     for number, line in enumerate(lines, 1):
