@@ -27,13 +27,9 @@ def clean(records: Records, defects: Defects, *, inclusive: bool = False) -> Non
     def note(kind: str, found: NDArray[np.bool_], action: Action) -> None:
         rows = np.flatnonzero(found & ~dropped)
         for row, image in zip(rows.tolist(), images[rows].tolist(), strict=True):
-            defects.add(kind, records.said_of(image), item(row, image), _what(kind, records, row, image), action)
+            defects.add(kind, *records.place(image, row), _what(kind, records, row, image), action)
         if action == "dropped":
             dropped[rows] = True
-
-    def item(row: int, image: int) -> str:
-        named = records.item(row)
-        return f"{records.names[image]}, {named}" if isinstance(records.said_by, str) else named
 
     images = records.images
     finite = np.isfinite(boxes).all(1) & (np.abs(np.nan_to_num(boxes)).max(1) < 1e9)

@@ -75,6 +75,14 @@ class Records:
         image = int(np.searchsorted(self.first, row, side="right")) - 1
         return f"object {row - int(self.first[image]) + 1} ({self.classes[int(self.labels[row])]})"
 
+    def place(self, image: int, row: int | None = None) -> tuple[str, str]:
+        """The file that speaks of an image, and what that calls the image, or one of its objects."""
+        file, name = self.said_of(image), self.names[image]
+        if row is None:
+            return file, name
+        item = self.item(row)
+        return file, f"{name}, {item}" if isinstance(self.said_by, str) else item
+
     def keep_rows(self, keep: NDArray[np.bool_]) -> None:
         """Removes the rows that are False in ``keep``, bool (M,)."""
         if keep.all():

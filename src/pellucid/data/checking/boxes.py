@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.data.checking.places import said_in
 from pellucid.data.defects import Defects
 from pellucid.data.records import FLAG_BITS, Records
 from pellucid.structures import Classes
@@ -61,7 +60,7 @@ def check_boxes(records: Records, defects: Defects) -> None:
             one, two = int(records.labels[first + a]), int(records.labels[first + b])
             if one != two and _related(records.classes, one, two):
                 continue
-            file, item = said_in(records, image, first + b)
+            file, item = records.place(image, first + b)
             what = f"is the box of {records.item(first + a)} again (IoU {overlap:.2f})"
             if one != two:
                 what += f", once as {records.classes[one]} and once as {records.classes[two]}"
@@ -91,7 +90,7 @@ def check_keypoints(records: Records, image: int, size: tuple[int, int], defects
                 names = [_point(records, row, k) for k in np.flatnonzero(found).tolist()]
                 at = int(found.argmax())
                 what = f"{', '.join(names)} at x {x[at]:g}, y {y[at]:g} {'lies' if len(names) == 1 else 'lie'} {where}"
-                defects.add("keypoint outside", *said_in(records, image, row), what)
+                defects.add("keypoint outside", *records.place(image, row), what)
 
 
 def _point(records: Records, row: int, k: int) -> str:

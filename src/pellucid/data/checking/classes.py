@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.data.checking.places import listed, said_in
+from pellucid.data.checking.places import listed
 from pellucid.data.defects import Defects
 from pellucid.data.records import Records
 from pellucid.structures import Classes
@@ -112,4 +112,4 @@ def _check_lacking(spreads: list[Spread], defects: Defects) -> None:
             for image in np.setdiff1d(there, having).tolist():
                 own = [classes[c] for c in spread.pairs[spread.pairs[:, 0] == image, 1].tolist()]
                 what = f"no {classes[label]}, only {listed(own)}; {counts[label]:,} of {total:,} images have it"
-                defects.add("class missing", *said_in(spread.records, image), what)
+                defects.add("class missing", *spread.records.place(image), what)

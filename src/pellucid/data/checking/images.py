@@ -1,7 +1,7 @@
 """Defects of image files: missing, damaged, of another size, turned, of mixed kinds."""
 
 from pellucid.data.checking.looks import Colours, Look
-from pellucid.data.checking.places import listed, said_in
+from pellucid.data.checking.places import listed
 from pellucid.data.defects import Defects
 from pellucid.data.records import Records
 
@@ -17,7 +17,7 @@ def check_missing(records: Records, title: str, defects: Defects) -> None:
         defects.add("missing image", file, title, what)
         return
     for image in missing:
-        defects.add("missing image", *said_in(records, image), "no such image file")
+        defects.add("missing image", *records.place(image), "no such image file")
 
 
 def check_look(records: Records, image: int, look: Look, known: set[tuple[str, str]], defects: Defects) -> None:

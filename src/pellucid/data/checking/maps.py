@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.data.checking.masks import check_extent
-from pellucid.data.checking.places import listed, said_in, told, unwrapped
+from pellucid.data.checking.places import listed, told, unwrapped
 from pellucid.data.coco.panoptic import PanopticMaps, read_ids
 from pellucid.data.defects import Defects
 from pellucid.data.folders.masks import MaskReader
@@ -250,4 +250,4 @@ def check_empty(records: Records, noted: set[str], defects: Defects) -> None:
     for image in np.flatnonzero(counts == 0).tolist():
         name = records.names[image]
         if name not in noted and image not in records.present and image not in records.absent:
-            defects.add("no annotations", *said_in(records, image), "nothing is said of it")
+            defects.add("no annotations", *records.place(image), "nothing is said of it")

@@ -8,7 +8,7 @@ from pycocotools import mask as coco
 
 from pellucid.data.building import LateMasks
 from pellucid.data.checking.boxes import ious
-from pellucid.data.checking.places import said_in, told, unwrapped
+from pellucid.data.checking.places import told, unwrapped
 from pellucid.data.coco.segmentations import Segmentations
 from pellucid.data.defects import Defects
 from pellucid.data.records import FLAG_BITS, Records
@@ -60,7 +60,7 @@ def check_masks(records: Records, image: int, size: tuple[int, int], areas: Area
         return
     broken: set[str] = set()
     for row in range(int(records.first[image]), int(records.first[image + 1])):
-        file, item = said_in(records, image, row)
+        file, item = records.place(image, row)
         try:
             mask = _read(records, row, size)
         except PellucidError as error:

@@ -1,19 +1,10 @@
-"""What a defect is said to be in: the file and the item in it; and what errors that readers raise say of them."""
+"""Where a defect is: what errors that readers raise say of it, and the reader behind those laid around it."""
 
 import os
 from typing import Any
 
-from pellucid.data.records import AtRows, Records
+from pellucid.data.records import AtRows
 from pellucid.errors import PellucidError
-
-
-def said_in(records: Records, image: int, row: int | None = None) -> tuple[str, str]:
-    """The file that speaks of an image, and what it calls the image, or one of its objects."""
-    name = records.names[image]
-    if row is None:
-        return records.said_of(image), name
-    item = records.item(row)
-    return records.said_of(image), f"{name}, {item}" if isinstance(records.said_by, str) else item
 
 
 def told(error: PellucidError, file: str) -> tuple[str, str]:
