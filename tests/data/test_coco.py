@@ -316,7 +316,7 @@ def test_results_there_and_back(tmp_path):
     [
         ({"image_id": 5}, "entry 0: image_id 5 is not in"),
         ({"category_id": 9}, "entry 0: category_id 9 is not in"),
-        ({"score": "high"}, "entry 0: score 'high' is no number"),
+        ({"score": "high"}, "entry 0: its score is no number"),
         ({"bbox": [1, 2, 3]}, "entry 0: its bbox or keypoints"),
         ({"bbox": [1, 2, float("nan"), 4]}, "entry 0: its bbox or keypoints"),
         ({"segmentation": {"counts": [3], "size": [60, 80]}}, "entry 0: run lengths cover 3 pixels"),

@@ -49,7 +49,12 @@ def clean(records: Records, defects: Defects, *, inclusive: bool = False) -> Non
     note("box outside", beyond, "clipped")
     clip = known & ~dropped
     bound = np.stack((W, H, W, H), 1).astype(np.float64)
-    boxes[clip] = np.clip(boxes[clip], 0, bound[clip])
+    clipped = np.clip(boxes[clip], 0, bound[clip])
+    if records.extents is not None:
+        moved = np.flatnonzero(clip)[(clipped != boxes[clip]).any(1)]
+    boxes[clip] = clipped
+    if records.extents is not None:
+        records.extents[moved] = boxes[moved, 2:] - boxes[moved, :2]
     # A box that only touched the border may have nothing left.
     lost = clip & ((boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1]))
     note("box off image", lost, "dropped")

@@ -7,7 +7,7 @@ from typing import Literal, overload
 
 from pellucid.data.defects import Defects
 from pellucid.errors import PellucidError, nearest
-from pellucid.structures import Classes, Sample
+from pellucid.structures import Classes, ObjectColumns, Sample, columns_of
 
 Holding = Literal["boxes", "masks", "keypoints", "semantic", "panoptic", "labels"]
 """What a data set says of its images: boxes (with class labels), masks and keypoints of objects, semantic maps,
@@ -19,6 +19,7 @@ class Dataset(Sequence[Sample], ABC):
 
     ``title``: what messages call it. ``classes``: what the indices mean. ``holds``: what is said of its images.
     ``format`` and ``split``: where it comes from. ``defects``: what reading it found wrong, and mended or dropped.
+    ``inclusive``: whether its source counts pixels, so that a box's width in the files includes its last pixel.
     Indexed by a number or by a sample's name it gives a ``Sample``, by a slice a ``Dataset``.
     """
 
@@ -32,7 +33,9 @@ class Dataset(Sequence[Sample], ABC):
         split: str | None = None,
         root: Path | None = None,
         defects: Defects | None = None,
+        inclusive: bool = False,
     ) -> None:
+        self.inclusive = inclusive
         self.title = title
         self.classes = classes
         self.holds: frozenset[Holding] = frozenset(holds)
@@ -87,6 +90,22 @@ class Dataset(Sequence[Sample], ABC):
     def __iter__(self) -> Iterator[Sample]:
         return map(self.sample, range(len(self)))
 
+    @property
+    def ids(self) -> Sequence[int | str | None]:
+        """The source's own id of every sample, None where it has none."""
+        return [sample.id for sample in self]
+
+    def columns(self) -> ObjectColumns:
+        """The objects of all images, column by column, for scoring."""
+        return columns_of(
+            self.classes,
+            self.names,
+            [sample.annotations for sample in self],
+            ids=self.ids,
+            inclusive=self.inclusive,
+            source=self.title,
+        )
+
     def subset(self, indices: Iterable[int]) -> "Dataset":
         """The samples at some indices, in their order."""
         return _Subset(self, list(indices))
@@ -112,12 +131,17 @@ class View(Dataset):
             split=whole.split,
             root=whole.root,
             defects=whole.defects,
+            inclusive=whole.inclusive,
         )
         self.whole = whole
 
     @property
     def names(self) -> Sequence[str]:
         return self.whole.names
+
+    @property
+    def ids(self) -> Sequence[int | str | None]:
+        return self.whole.ids
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -141,6 +165,11 @@ class _Subset(View):
     @property
     def names(self) -> Sequence[str]:
         return [self.whole.names[i] for i in self.indices]
+
+    @property
+    def ids(self) -> Sequence[int | str | None]:
+        known = self.whole.ids
+        return [known[i] for i in self.indices]
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -14,9 +14,8 @@ from pellucid.data.building import RecordsBuilder
 from pellucid.data.defects import Defects
 from pellucid.data.images import oriented_size
 from pellucid.data.numbers import number
-from pellucid.data.records import FLAG_BITS
 from pellucid.errors import PellucidError
-from pellucid.structures import Classes
+from pellucid.structures import FLAG_BITS, Classes
 
 Corners: TypeAlias = tuple[float, float, float, float]
 Counting: TypeAlias = Callable[[Corners, tuple[int, int]], Corners]

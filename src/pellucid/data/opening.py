@@ -10,6 +10,7 @@ from pellucid.data.cleaning import clean
 from pellucid.data.dataset import Dataset
 from pellucid.data.defects import Defects
 from pellucid.data.formats import NAMES, Format, format_named, recognised
+from pellucid.data.missing import drop_missing
 from pellucid.data.records import RecordDataset
 from pellucid.data.splits import split_named
 from pellucid.errors import PellucidError, nearest
@@ -30,7 +31,9 @@ class Source:
         return self.format.splits(self.path, self.options)
 
 
-def open_dataset(spec: str | Path, split: str | None = None, *, strict: bool = False, **options: object) -> Dataset:
+def open_dataset(
+    spec: str | Path, split: str | None = None, *, strict: bool = False, as_annotated: bool = False, **options: object
+) -> Dataset:
     """Opens a data set: ``voc:PATH``, ``coco:PATH``, ``scenes:n=200,seed=0`` …, or a PATH whose format is recognised.
 
     ``split``: such as 'train' or 'val'; needed where there are several. Names may be cut short where that is clear.
@@ -38,8 +41,9 @@ def open_dataset(spec: str | Path, split: str | None = None, *, strict: bool = F
     looked for in the folder that the environment variable PELLUCID_DATA names too.
 
     Reading is tolerant: boxes are clipped or dropped, entries that mean nothing dropped, all is counted in ``.defects``
-    and told in one ``DataWarning``. ``strict`` raises PellucidError for the first defect instead. Images, masks and
-    maps are read when a sample is asked for them. Raises PellucidError for what cannot be opened at all.
+    and told in one ``DataWarning``. ``strict`` raises PellucidError for the first defect instead. ``as_annotated``
+    leaves every box as it is and keeps images that have no file, as scoring wants them. Images, masks and maps are read
+    when a sample is asked for them. Raises PellucidError for what cannot be opened at all.
     """
     text = str(spec)
     if text == "scenes" or text.startswith("scenes:"):
@@ -57,19 +61,32 @@ def open_dataset(spec: str | Path, split: str | None = None, *, strict: bool = F
         raise PellucidError(f"{source.path}: holds several splits; name one of them: {', '.join(known)}")
     elif known:
         split = known[0]
-    dataset, defects = read_source(source, split)
+    dataset, defects = read_source(source, split, as_annotated=as_annotated)
     defects.settle(dataset.title, strict=strict)
     return dataset
 
 
-def read_source(source: Source, split: str | None, keep: int = 1000) -> tuple[RecordDataset, Defects]:
-    """Reads a split and cleans it; gives what was found wrong with it, ``keep`` of each kind in full."""
+def read_source(
+    source: Source, split: str | None, keep: int = 1000, *, as_annotated: bool = False
+) -> tuple[RecordDataset, Defects]:
+    """Reads a split and cleans it, unless it is wanted as annotated.
+
+    Gives what was found wrong with it as well, ``keep`` of each kind in full.
+    """
     defects = Defects(keep)
     records = source.format.read(source.path, split, defects, source.options)
-    clean(records, defects, inclusive=source.format.inclusive)
+    if not as_annotated:
+        drop_missing(records, defects)
+        clean(records, defects, inclusive=source.format.inclusive)
     title = f"{source.format.name}:{source.path}" + (f" ({split})" if split else "")
     made = RecordDataset(
-        records, title=title, format=source.format.name, split=split, root=source.path, defects=defects
+        records,
+        title=title,
+        format=source.format.name,
+        split=split,
+        root=source.path,
+        defects=defects,
+        inclusive=source.format.inclusive,
     )
     return made, defects
 

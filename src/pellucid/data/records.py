@@ -14,10 +14,18 @@ from pellucid.data.dataset import Dataset, Holding
 from pellucid.data.defects import Defects
 from pellucid.data.images import oriented_size, read_sized
 from pellucid.errors import PellucidError
-from pellucid.structures import FLAGS, Annotations, Classes, Instances, Mask, Masks, Panoptic, Polygons, Sample
-
-FLAG_BITS = {name: 1 << bit for bit, name in enumerate(FLAGS)}
-"""The bit of each flag in ``Records.flags``."""
+from pellucid.structures import (
+    FLAG_BITS,
+    Annotations,
+    Classes,
+    Instances,
+    Mask,
+    Masks,
+    ObjectColumns,
+    Panoptic,
+    Polygons,
+    Sample,
+)
 
 Size = tuple[int, int]
 
@@ -26,12 +34,14 @@ Size = tuple[int, int]
 class Records:
     """The annotations of N images with M objects, the objects of an image in neighbouring rows.
 
-    ``names``: the samples' names. ``files``: the images' files, '' where there is none. ``sizes``: int32 (N, 2), height
-    and width, 0 where the source does not say. ``said_by``: the file that speaks of each image (or one for all), for
-    messages. ``first``: int64 (N + 1,), image i has rows first[i] to first[i + 1]. ``boxes``: float64 (M, 4) xyxy
-    pixels. ``flags``: uint8 (M,), see ``FLAG_BITS``. ``items``: what messages call a row; its number in the image by
-    default. ``mask``, ``semantic`` and ``panoptic`` read on demand, given the row or the image's index and the image's
-    size. A ``mask`` of None leaves the object without pixels.
+    ``names``: the samples' names. ``files``: the images' files, '' where there is none. ``sizes``: int32 (N, 2),
+    height and width, 0 where the source does not say. ``said_by``: the file that speaks of each image (or one for
+    all), for messages. ``first``: int64 (N + 1,), image i has rows first[i] to first[i + 1]. ``boxes``: float64 (M,
+    4) xyxy pixels. ``extents``: float64 (M, 2), width and height, where the source gives them: x2 − x1 may miss
+    them by a last bit, which decides ties in COCO's scores. ``flags``: uint8 (M,), see ``FLAG_BITS``. ``items``:
+    what messages call a row; its number in the image by default. ``mask``, ``semantic`` and ``panoptic`` read on
+    demand, given the row or the image's index and the image's size. A ``mask`` of None leaves the object without
+    pixels.
     """
 
     classes: Classes
@@ -45,6 +55,7 @@ class Records:
     labels: NDArray[np.int64]
     flags: NDArray[np.uint8]
     image_ids: Sequence[int | str] | None = None
+    extents: NDArray[np.float64] | None = None
     ids: NDArray[np.int64] | None = None
     areas: NDArray[np.float64] | None = None
     scores: NDArray[np.float64] | None = None
@@ -93,7 +104,7 @@ class Records:
     def _choose(self, rows: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         """Takes some rows, of which each image has so many."""
         self.first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        for name in ("boxes", "labels", "flags", "ids", "areas", "scores", "keypoints"):
+        for name in ("boxes", "extents", "labels", "flags", "ids", "areas", "scores", "keypoints"):
             column = getattr(self, name)
             if column is not None:
                 setattr(self, name, column[rows])
@@ -154,13 +165,28 @@ class RecordDataset(Dataset):
         split: str | None,
         root: Path,
         defects: Defects,
+        inclusive: bool = False,
     ) -> None:
-        super().__init__(title, records.classes, records.holds, format=format, split=split, root=root, defects=defects)
+        super().__init__(
+            title,
+            records.classes,
+            records.holds,
+            format=format,
+            split=split,
+            root=root,
+            defects=defects,
+            inclusive=inclusive,
+        )
         self.records = records
 
     @property
     def names(self) -> Sequence[str]:
         return self.records.names
+
+    @property
+    def ids(self) -> Sequence[int | str | None]:
+        known = self.records.image_ids
+        return [None] * len(self) if known is None else known
 
     def __len__(self) -> int:
         return len(self.records)
@@ -191,6 +217,35 @@ class RecordDataset(Dataset):
             H, W = oriented_size(Path(file))
             self.records.sizes[index] = H, W
         return H, W
+
+    def columns(self) -> ObjectColumns:
+        records = self.records
+        corners = records.boxes[:, :2]
+        extents = records.boxes[:, 2:] - corners if records.extents is None else records.extents
+        return ObjectColumns(
+            records.classes,
+            records.names,
+            records.sizes.astype(np.int64),
+            records.first,
+            np.concatenate((corners, extents), 1),
+            records.labels,
+            records.flags,
+            ids=records.image_ids,
+            scores=records.scores,
+            areas=records.areas,
+            keypoints=None if records.keypoints is None else records.keypoints.astype(np.float64),
+            mask=None if records.mask is None else self._mask,
+            item=records.item,
+            present=records.present,
+            absent=records.absent,
+            inclusive=self.inclusive,
+            source=self.title,
+        )
+
+    def _mask(self, row: int) -> Mask | None:
+        records = self.records
+        assert records.mask is not None
+        return records.mask(row, self.size(int(np.searchsorted(records.first, row, side="right")) - 1))
 
     def image(self, index: int) -> Tensor:
         """The pixels of an image: uint8 (3, H, W)."""

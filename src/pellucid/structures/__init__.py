@@ -3,7 +3,8 @@
 from pellucid.structures.annotations import Annotations, ClassScore
 from pellucid.structures.boxes import BoxFormat, box_areas, clip_boxes, convert_boxes
 from pellucid.structures.classes import Classes
-from pellucid.structures.instances import FLAGS, Instances
+from pellucid.structures.columns import HasColumns, ObjectColumns, columns_of
+from pellucid.structures.instances import FLAG_BITS, FLAGS, Instances
 from pellucid.structures.keypoints import PERSON, KeypointNames
 from pellucid.structures.masks import Mask, Masks
 from pellucid.structures.panoptic import IGNORE, Panoptic, Segment
@@ -15,16 +16,19 @@ from pellucid.structures.sample import Sample
 
 __all__ = [
     "FLAGS",
+    "FLAG_BITS",
     "IGNORE",
     "PERSON",
     "Annotations",
     "BoxFormat",
     "ClassScore",
     "Classes",
+    "HasColumns",
     "Instances",
     "KeypointNames",
     "Mask",
     "Masks",
+    "ObjectColumns",
     "Panoptic",
     "Photo",
     "Placement",
@@ -34,6 +38,7 @@ __all__ = [
     "Segment",
     "box_areas",
     "clip_boxes",
+    "columns_of",
     "convert_boxes",
     "find_photos",
     "read_photo",

@@ -24,7 +24,8 @@ class Annotations:
 
     ``size``: (H, W) of the image in pixels. ``classes``: what the indices mean. ``logits``: (K,) float, a class score
     each before the softmax; where a network said it, it still carries its graph. ``instances``: the objects.
-    ``semantic``: int64 (H, W), a class index for every pixel, 255 for none. ``panoptic``: the segments.
+    ``semantic``: int64 (H, W), a class index for every pixel, 255 for none. ``semantic_probabilities``: (K, H, W)
+    float, the probability of every class at every pixel, summing up to 1. ``panoptic``: the segments.
     ``present`` and ``absent``: image labels, the classes verified to be in the image, and not to be in it. In a data
     set of classified images ``present`` is the one class.
     """
@@ -34,6 +35,7 @@ class Annotations:
     logits: Tensor | None = None
     instances: Instances | None = None
     semantic: Tensor | None = None
+    semantic_probabilities: Tensor | None = None
     panoptic: Panoptic | None = None
     present: tuple[int, ...] = ()
     absent: tuple[int, ...] = ()

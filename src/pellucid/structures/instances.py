@@ -13,6 +13,9 @@ FLAGS = ("crowd", "difficult", "group_of", "truncated", "occluded", "depiction",
 """What an annotator may note of an object: a region of many (COCO), hard to see (VOC), a box around a group (Open
 Images), cut by the border, hidden by another object, a drawing of it, seen from its inside."""
 
+FLAG_BITS = {name: 1 << bit for bit, name in enumerate(FLAGS)}
+"""The bit of each flag where all of them stand in one number."""
+
 
 @dataclass
 class Instances:

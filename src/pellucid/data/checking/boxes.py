@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.data.defects import Defects
-from pellucid.data.records import FLAG_BITS, Records
-from pellucid.structures import Classes
+from pellucid.data.records import Records
+from pellucid.structures import FLAG_BITS, Classes
 
 SAME = 0.8
 """The intersection over union above which two boxes of a class are taken to be of one object."""

@@ -11,9 +11,9 @@ from pellucid.data.checking.boxes import ious
 from pellucid.data.checking.places import told, unwrapped
 from pellucid.data.coco.segmentations import Segmentations
 from pellucid.data.defects import Defects
-from pellucid.data.records import FLAG_BITS, Records
+from pellucid.data.records import Records
 from pellucid.errors import PellucidError
-from pellucid.structures import Mask, Polygons
+from pellucid.structures import FLAG_BITS, Mask, Polygons
 from pellucid.structures.masks import as_run_lengths
 
 OVERLAP = 0.5

@@ -17,7 +17,6 @@ from pellucid.data.dataset import Holding
 from pellucid.data.defects import Defects
 from pellucid.data.formats import Format, Options
 from pellucid.data.images import ImageFinder, inside
-from pellucid.data.missing import drop_missing
 from pellucid.data.records import Records
 from pellucid.data.splits import split_named
 from pellucid.errors import PellucidError
@@ -144,7 +143,7 @@ class _Assembly:
         holds |= {"keypoints"} if keypoints is not None else set()
         absent = {i: columns.absent[old] for i, old in enumerate(images) if old in columns.absent}
         label_of = dict(zip(class_ids, range(len(class_ids)), strict=True))
-        records = Records(
+        return Records(
             classes=classes,
             holds=frozenset(holds),
             names=[columns.file_names[i] for i in images],
@@ -156,6 +155,7 @@ class _Assembly:
             labels=label,
             flags=columns.flags[rows],
             image_ids=[columns.image_ids[i] for i in images],
+            extents=np.stack((w, h), 1),
             ids=ids[rows],
             areas=areas,
             keypoints=keypoints,
@@ -163,8 +163,6 @@ class _Assembly:
             mask=texts if texts.any() else None,
             absent={i: tuple(label_of[c] for c in found if c in label_of) for i, found in absent.items()},
         )
-        drop_missing(records, self.defects)
-        return records
 
     def _classes(self) -> tuple[Classes, list[int | str]]:
         """The classes, and the category ids in their order."""

@@ -18,13 +18,12 @@ from pellucid.data.dataset import Dataset
 from pellucid.data.defects import Defects
 from pellucid.data.formats import Format, Options, Progress
 from pellucid.data.images import ImageFinder, ImageStore, inside
-from pellucid.data.missing import drop_missing
 from pellucid.data.numbers import identity, number, whole
-from pellucid.data.records import FLAG_BITS, Records
+from pellucid.data.records import Records
 from pellucid.data.splits import split_named
 from pellucid.errors import PellucidError
 from pellucid.files import written_whole
-from pellucid.structures import IGNORE, Annotations, Classes, Mask, Panoptic, Segment
+from pellucid.structures import FLAG_BITS, IGNORE, Annotations, Classes, Mask, Panoptic, Segment
 from pellucid.structures.panoptic import ids_from_rgb, ids_to_rgb
 from pellucid.structures.photo import MAX_PIXELS, opened_photo
 
@@ -122,7 +121,6 @@ class _Reading:
         records = builder.finish(classes, ("boxes", "masks", "panoptic", "semantic"))
         records.panoptic = reader.panoptic
         records.semantic = reader.semantic
-        drop_missing(records, self.defects)
         return records
 
     def _drop(self, kind: str, item: str, what: str) -> None:

@@ -5,16 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
-from pellucid.data.coco.parsing import parse_json, read_bytes
-from pellucid.data.coco.segmentations import as_mask
+from pellucid.data.coco.parsing import in_order
+from pellucid.data.coco.results_parsing import Entries, parse_results
+from pellucid.data.coco.segmentations import Segmentations
 from pellucid.data.coco.writing import DIGITS, objects_of, segmentation, whole_ids
 from pellucid.data.dataset import Dataset
-from pellucid.data.numbers import identity, number
+from pellucid.data.defects import Defects
 from pellucid.errors import PellucidError
 from pellucid.files import written_whole
-from pellucid.structures import Annotations, Instances, Mask, Masks
+from pellucid.structures import Annotations, Mask, Masks, ObjectColumns
+
+_FARTHEST = 1e9
 
 
 def read_results(path: str | Path, dataset: Dataset) -> list[Annotations]:
@@ -24,78 +28,121 @@ def read_results(path: str | Path, dataset: Dataset) -> list[Annotations]:
     keypoints, as in COCO's own tools. Raises PellucidError for an entry of an image or category that the data set does
     not have, and for what is no number, naming the entry.
     """
+    defects = Defects()
+    columns = result_columns(path, dataset, defects)
+    defects.settle(str(path), strict=True)
+    assert columns.scores is not None
+    bad = np.flatnonzero(~np.isfinite(columns.scores))
+    if len(bad):
+        raise PellucidError(f"{path}: {columns.place(int(bad[0]))}: its score is no number; correct it")
+    far = ~(np.abs(columns.boxes) < _FARTHEST).all(1)
+    if columns.keypoints is not None:
+        far |= ~(np.abs(columns.keypoints) < _FARTHEST).all((1, 2))
+    if far.any():
+        where = columns.place(int(np.flatnonzero(far)[0]))
+        raise PellucidError(f"{path}: {where}: its bbox or keypoints are not finite numbers; write the results again")
+    sizes = [dataset.size(index) for index in range(len(dataset))]
+    return [Annotations(size, dataset.classes, instances=columns.instances(i, size)) for i, size in enumerate(sizes)]
+
+
+def result_columns(path: str | Path, dataset: Dataset, defects: Defects) -> ObjectColumns:
+    """The predictions in a results file, column by column, the images in the data set's order.
+
+    Entries of images and categories that the data set does not have are noted in ``defects`` and dropped. What is no
+    number stays, as NaN, for whoever scores them. Raises PellucidError for what is no list of results at all.
+    """
     path = Path(path)
-    entries = parse_json(path, read_bytes(path))
-    if not isinstance(entries, list):
-        raise PellucidError(f"{path}: is no list of results; give the file of predictions")
-    images: dict[object, int] = {}
-    for index in range(len(dataset)):
-        id = dataset.sample(index).id
-        images[id if id is not None else index + 1] = index
-    labels = {dataset.classes.source_id(i): i for i in range(len(dataset.classes))}
-    grouped: list[list[tuple[int, dict[str, Any]]]] = [[] for _ in range(len(dataset))]
-    for position, entry in enumerate(entries):
-        image = images.get(identity(entry.get("image_id"))) if isinstance(entry, dict) else None
-        if image is None:
-            what = f"image_id {entry.get('image_id')!r}" if isinstance(entry, dict) else "an entry that is no object"
-            raise PellucidError(
-                f"{path}: entry {position}: {what[:80]} is not in {dataset.title}; give its own results"
-            )
-        grouped[image].append((position, entry))
-    return [_predictions(path, dataset, index, found, labels) for index, found in enumerate(grouped)]
-
-
-def _predictions(
-    path: Path, dataset: Dataset, index: int, entries: list[tuple[int, dict[str, Any]]], labels: dict[int | str, int]
-) -> Annotations:
-    size = dataset.size(index)
-    boxes: list[Sequence[float]] = []
-    found: list[int] = []
-    scores: list[float] = []
-    masks: list[Mask | None] = []
-    keypoints: list[list[float]] = []
-    for position, entry in entries:
-        where = f"{path}: entry {position}"
-        category = identity(entry.get("category_id"))
-        if category not in labels:
-            raise PellucidError(f"{where}: category_id {category!r} is not in {dataset.title}; correct it")
-        score = number(entry.get("score"))
-        if score != score:
-            raise PellucidError(f"{where}: score {str(entry.get('score'))[:40]!r} is no number; correct it")
-        mask = None
-        if entry.get("segmentation"):
-            try:
-                mask = as_mask(entry["segmentation"], size)
-            except PellucidError as error:
-                raise PellucidError(f"{where}: {error}; write the results again") from None
-        points = [number(v) for v in entry["keypoints"]] if isinstance(entry.get("keypoints"), list) else []
-        box = [number(v) for v in entry["bbox"]] if isinstance(entry.get("bbox"), list) else _box(mask, points, size)
-        if len(box) != 4 or not all(abs(v) < 1e9 for v in [*box, *points]) or len(points) % 3:
-            raise PellucidError(f"{where}: its bbox or keypoints are not finite numbers; write the results again")
-        boxes.append((box[0], box[1], box[0] + box[2], box[1] + box[3]))
-        found.append(labels[category])
-        scores.append(score)
-        masks.append(mask)
-        keypoints.append(points)
-    K = max(map(len, keypoints), default=0)
-    padded = [points + [0.0] * (K - len(points)) for points in keypoints]
-    whole = bool(masks) and all(mask is not None for mask in masks)
-    objects = Instances(
-        boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
-        labels=torch.tensor(found, dtype=torch.int64),
-        scores=torch.tensor(scores, dtype=torch.float32),
-        masks=Masks([m for m in masks if m is not None], size) if whole else None,
-        keypoints=torch.tensor(padded, dtype=torch.float32).reshape(-1, K // 3, 3) if K else None,
+    entries = parse_results(path, defects)
+    ids = dataset.ids
+    known = [id if id is not None else index + 1 for index, id in enumerate(ids)]
+    classes = [dataset.classes.source_id(i) for i in range(len(dataset.classes))]
+    place, label = in_order(entries.of_image, known), in_order(entries.of_category, classes)
+    for row in np.flatnonzero(place < 0).tolist():
+        what = f"image_id {entries.of_image[row]} is not in {dataset.title}"
+        defects.add("unknown image", path, f"entry {entries.places[row]}", what, "dropped")
+    for row in np.flatnonzero((place >= 0) & (label < 0)).tolist():
+        what = f"category_id {entries.of_category[row]} is not in {dataset.title}"
+        defects.add("unknown class", path, f"entry {entries.places[row]}", what, "dropped")
+    rows = np.flatnonzero((place >= 0) & (label >= 0))
+    if (np.diff(place[rows]) < 0).any():
+        rows = rows[np.argsort(place[rows], kind="stable")]
+    counts = np.bincount(place[rows], minlength=len(known))
+    ends = entries.ends[rows]
+    starts = np.where(rows > 0, entries.ends[rows - 1], 0)
+    texts = Segmentations(entries.texts, starts, ends, str(path), entries.places[rows])
+    first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    columns = ObjectColumns(
+        dataset.classes,
+        dataset.names,
+        np.zeros((len(known), 2), dtype=np.int64),
+        first,
+        entries.boxes[rows],
+        label[rows],
+        np.zeros(len(rows), dtype=np.uint8),
+        ids=None if None in ids else [id for id in ids if id is not None],
+        scores=entries.scores[rows],
+        keypoints=_keypoints(entries, rows),
+        mask=_ResultMasks(texts, first, dataset) if texts.any() else None,
+        item=_EntryItem(entries.places[rows]),
+        source=str(path),
     )
-    return Annotations(size, dataset.classes, instances=objects)
+    _complete_boxes(columns)
+    return columns
 
 
-def _box(mask: Mask | None, points: list[float], size: tuple[int, int]) -> list[float]:
-    if mask is not None:
-        x1, y1, x2, y2 = Masks([mask], size).boxes()[0].tolist()
-        return [x1, y1, x2 - x1, y2 - y1]
-    xs, ys = points[0::3], points[1::3]
-    return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)] if ys else []
+def _keypoints(entries: Entries, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    if entries.keypoints is None:
+        return None
+    lists = [entries.keypoints[row] for row in rows.tolist()]
+    K = max((len(points) // 3 for points in lists), default=0)
+    if K and all(len(points) == 3 * K for points in lists):
+        return np.array(lists, dtype=np.float64).reshape(-1, K, 3)
+    made = np.full((len(lists), 3 * K), np.nan)  # what is not three numbers a point is none of them
+    for row, points in enumerate(lists):
+        if len(points) % 3 == 0:
+            made[row, : len(points)] = points
+            made[row, len(points) :] = 0 if points else np.nan
+    return made.reshape(-1, K, 3)
+
+
+def _complete_boxes(columns: ObjectColumns) -> None:
+    """Boxes that the file does not give: of the mask, else of the keypoints."""
+    for row in np.flatnonzero(np.isnan(columns.boxes).all(1)).tolist():
+        if columns.mask is not None:
+            try:
+                mask = columns.mask(row)
+            except PellucidError:
+                continue
+            if mask is not None:
+                size = mask.shape if isinstance(mask, np.ndarray) else mask.size
+                x1, y1, x2, y2 = Masks([mask], (size[0], size[1])).boxes()[0].tolist()
+                columns.boxes[row] = x1, y1, x2 - x1, y2 - y1
+                continue
+        if columns.keypoints is not None:
+            low, high = columns.keypoints[row, :, :2].min(0), columns.keypoints[row, :, :2].max(0)
+            columns.boxes[row] = *low, *(high - low)
+
+
+class _ResultMasks:
+    """The mask of each row. Raises PellucidError for one that is broken."""
+
+    def __init__(self, texts: Segmentations, first: NDArray[np.int64], dataset: Dataset) -> None:
+        self.texts, self.first, self.dataset = texts, first, dataset
+
+    def __call__(self, row: int) -> Mask | None:
+        image = int(np.searchsorted(self.first, row, side="right")) - 1
+        try:
+            return self.texts.read(row, self.dataset.size(image))
+        except PellucidError as error:
+            raise PellucidError(f"{self.texts.file}: entry {self.texts.ids[row]}: {error}") from None
+
+
+class _EntryItem:
+    def __init__(self, places: NDArray[np.int64]) -> None:
+        self.places = places
+
+    def __call__(self, row: int) -> str:
+        return f"entry {self.places[row]}"
 
 
 def write_results(predictions: Sequence[Annotations], dataset: Dataset, path: str | Path) -> Path:

@@ -21,7 +21,6 @@ from pellucid.data.markup import (
     read_marked,
     stated_size,
 )
-from pellucid.data.missing import drop_missing
 from pellucid.data.records import Records
 from pellucid.data.splits import split_named
 from pellucid.data.tables import folders_in
@@ -134,7 +133,6 @@ class _Reading:
         labels = builder.labels
         records = builder.finish(self.classes, holds)
         records.items = NumberedItems(numbers, labels, self.classes)
-        drop_missing(records, self.defects)
         return records
 
     def checked(self, names: list[str]) -> list[str]:

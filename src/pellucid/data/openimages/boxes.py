@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from pellucid.data.defects import Defects
 from pellucid.data.numbers import number
 from pellucid.data.openimages.images import Images
-from pellucid.data.records import FLAG_BITS
 from pellucid.data.tables import read_table
-from pellucid.structures import Classes
+from pellucid.structures import FLAG_BITS, Classes
 
 CORNERS = ("XMin", "YMin", "XMax", "YMax")
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pellucid.data.dataset import Holding
 from pellucid.data.defects import Defects
 from pellucid.data.formats import Options
-from pellucid.data.missing import drop_missing
 from pellucid.data.openimages.boxes import Boxes, read_boxes
 from pellucid.data.openimages.classes import read_classes
 from pellucid.data.openimages.images import Images
@@ -76,9 +75,7 @@ def read(path: Path, split: str | None, defects: Defects, options: Options) -> R
     said_by = str(tables["boxes"] or tables["labels"] or tables["masks"])
     for name in images.unnamed():
         defects.add("missing annotation", said_by, name, "stands in no table", "dropped")
-    records = _records(classes, images, boxes, masks, (present, absent), tables["labels"] is not None, said_by)
-    drop_missing(records, defects)
-    return records
+    return _records(classes, images, boxes, masks, (present, absent), tables["labels"] is not None, said_by)
 
 
 def _sizeless(path: Path, split: str) -> PellucidError:

@@ -19,7 +19,6 @@ from pellucid.data.markup import (
     read_marked,
     stated_size,
 )
-from pellucid.data.missing import drop_missing
 from pellucid.data.records import Records
 from pellucid.data.splits import split_named
 from pellucid.data.tables import names_in
@@ -224,7 +223,6 @@ def _finished(
         for i in sorted(set(range(len(stems))) - set(usable)):
             defects.add("missing annotation", source, stems[i], "has no segmentation", "dropped")
         records.keep_images(usable)
-    drop_missing(records, defects)
     return records
 
 

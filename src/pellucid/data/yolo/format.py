@@ -10,7 +10,6 @@ from pellucid.data.dataset import Holding
 from pellucid.data.defects import Defects
 from pellucid.data.formats import Format, Options
 from pellucid.data.images import oriented_size
-from pellucid.data.missing import drop_missing
 from pellucid.data.records import Records
 from pellucid.data.splits import split_named
 from pellucid.data.yolo.layout import SPLITS, Entry, Layout, images_of, read_layout, yaml_file
@@ -66,9 +65,7 @@ class _Reading:
         holds: set[Holding] = {"boxes"}
         holds |= {"masks"} if self.segments else set()
         holds |= {"keypoints"} if self.layout.keypoints else set()
-        records = self.builder.finish(self.layout.classes(self.most), holds)
-        drop_missing(records, self.defects)
-        return records
+        return self.builder.finish(self.layout.classes(self.most), holds)
 
     def _size(self, entry: Entry) -> tuple[int, int]:
         if not entry.file:

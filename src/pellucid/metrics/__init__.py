@@ -1,0 +1,1 @@
+"""How good it is: every official protocol over one matching engine."""
