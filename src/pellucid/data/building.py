@@ -115,7 +115,7 @@ class RecordsBuilder:
             ids=column(self.ids, np.int64),
             areas=column(self.areas, np.float64),
             scores=column(self.scores, np.float64),
-            keypoints=column(self.keypoints, np.float32),
+            keypoints=column(self.keypoints, np.float64),
             items=_Named(self.items) if any(self.items) else None,
             mask=LateMasks(self.masks) if has_masks else None,
             present=self.present,

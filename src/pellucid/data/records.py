@@ -59,7 +59,7 @@ class Records:
     ids: NDArray[np.int64] | None = None
     areas: NDArray[np.float64] | None = None
     scores: NDArray[np.float64] | None = None
-    keypoints: NDArray[np.float32] | None = None
+    keypoints: NDArray[np.float64] | None = None
     items: Callable[[int], str] | None = None
     mask: Callable[[int, Size], Mask | None] | None = None
     semantic: Callable[[int, Size], Tensor] | None = None
@@ -233,7 +233,7 @@ class RecordDataset(Dataset):
             ids=records.image_ids,
             scores=records.scores,
             areas=records.areas,
-            keypoints=None if records.keypoints is None else records.keypoints.astype(np.float64),
+            keypoints=records.keypoints,
             mask=None if records.mask is None else self._mask,
             item=records.item,
             present=records.present,

@@ -28,6 +28,7 @@ class Classes:
     The rest is empty where nothing is known, else one entry a class. ``source_ids``: what the data set calls the class,
     such as COCO's category id or a WordNet id. ``things``: whether it is a thing (counted) or stuff; unknown means
     thing. ``colours``: RGB, 0 to 255. ``keypoints``: their names. ``parents``: the indices of the classes just above.
+    ``frequencies``: LVIS' tag of how often it occurs, rare, common or frequent.
     """
 
     names: tuple[str, ...]
@@ -37,9 +38,10 @@ class Classes:
     colours: tuple[tuple[int, int, int], ...] = ()
     keypoints: tuple[KeypointNames | None, ...] = ()
     parents: tuple[tuple[int, ...], ...] = ()
+    frequencies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("source_ids", "things", "colours", "keypoints", "parents"):
+        for name in ("source_ids", "things", "colours", "keypoints", "parents", "frequencies"):
             if len(getattr(self, name)) not in (0, len(self.names)):
                 raise PellucidError(f"classes: {len(self.names)} names but {len(getattr(self, name))} {name}")
         if len(set(self.names)) != len(self.names):

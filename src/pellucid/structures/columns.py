@@ -23,7 +23,8 @@ class ObjectColumns:
     (N, 2), height and width, 0 where unknown. ``first``: int64 (N + 1,), image i has the rows first[i] to first[i + 1].
     ``boxes``: float64 (M, 4), x, y, width, height: COCO's form, since its figures hang on the last bit of a width.
     ``labels``: int64 (M,). ``scores``, ``areas``: float64 (M,). ``flags``: uint8 (M,), see ``FLAG_BITS``.
-    ``keypoints``: float64 (M, K, 3). ``mask`` reads the mask of a row. ``item`` says what messages call a row.
+    ``keypoints``: float64 (M, K, 3). ``numbers``: int64 (M,), an object's place in its image, where rows were removed
+    or copied. ``mask`` reads the mask of a row. ``item`` says what messages call a row.
     ``present``, ``absent``: verified classes by image. ``inclusive``: whether the boxes come from a source that counts
     pixels, so that their widths already include the last one. ``source``: what messages call the whole.
     """
@@ -39,6 +40,7 @@ class ObjectColumns:
     scores: NDArray[np.float64] | None = None
     areas: NDArray[np.float64] | None = None
     keypoints: NDArray[np.float64] | None = None
+    numbers: NDArray[np.int64] | None = None
     mask: Callable[[int], Mask | None] | None = None
     item: Callable[[int], str] | None = None
     present: dict[int, tuple[int, ...]] = field(default_factory=dict)
@@ -55,6 +57,12 @@ class ObjectColumns:
         """int64 (M,): the image of each row."""
         return np.repeat(np.arange(len(self.names)), np.diff(self.first))
 
+    def numbered(self) -> "ObjectColumns":
+        """The same with ``numbers``, so that a row can be traced to the object it was."""
+        if self.numbers is not None:
+            return self
+        return replace(self, numbers=np.arange(len(self.labels)) - np.repeat(self.first[:-1], np.diff(self.first)))
+
     def place(self, row: int) -> str:
         """What messages call a row: its image, and the object in it."""
         image = int(np.searchsorted(self.first, row, side="right")) - 1
@@ -68,7 +76,7 @@ class ObjectColumns:
         rows = np.flatnonzero(keep)
         counts = np.bincount(self.images[rows], minlength=len(self.names))
         made: dict[str, Any] = {}
-        for name in ("boxes", "labels", "flags", "scores", "areas", "keypoints"):
+        for name in ("boxes", "labels", "flags", "scores", "areas", "keypoints", "numbers"):
             column = getattr(self, name)
             made[name] = None if column is None else column[rows]
         for name in ("mask", "item"):

@@ -229,16 +229,15 @@ class _Assembly:
                 self.defects.add("duplicate id", self.file, item, "its id is another's too", "kept")
             seen.add(id)
 
-    def _keypoints(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    def _keypoints(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
         if self.columns.keypoints is None:
             return None
         lists = [self.columns.keypoints[row] for row in rows.tolist()]
         most = max((len(points) // 3 for points in lists), default=0)
-        made = np.zeros((len(lists), most * 3), dtype=np.float32)
+        made = np.zeros((len(lists), most * 3))
         for index, points in enumerate(lists):
-            with np.errstate(over="ignore"):
-                values = np.array(points[: len(points) // 3 * 3], dtype=np.float64).astype(np.float32)
-            bad = not np.isfinite(values).all() or not np.isin(values[2::3], (0, 1, 2)).all()
+            values = np.array(points[: len(points) // 3 * 3], dtype=np.float64)
+            bad = not (np.abs(values) < np.finfo(np.float32).max).all() or not np.isin(values[2::3], (0, 1, 2)).all()
             if bad or len(points) % 3:
                 item = f"annotation {self.columns.ids[int(rows[index])]}"
                 what = "has keypoints that are no three numbers each, with a visibility of 0, 1 or 2"

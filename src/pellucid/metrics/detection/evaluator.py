@@ -1,0 +1,103 @@
+"""Scoring detections as they come: image by image or all at once, in one process or in many."""
+
+from dataclasses import replace
+
+from pellucid.errors import PellucidError, nearest
+from pellucid.metrics.detection.gathering import gather
+from pellucid.metrics.detection.matching import Matches, match
+from pellucid.metrics.detection.parts import Part
+from pellucid.metrics.detection.protocol import Protocol
+from pellucid.metrics.detection.protocols import PROTOCOLS
+from pellucid.metrics.detection.score import DetectionScore, score_of
+from pellucid.metrics.findings import Findings
+from pellucid.structures import Annotations, Classes, ObjectColumns, columns_of
+
+
+class DetectionEvaluator:
+    """Takes truths and predictions and gives their score by a protocol.
+
+    ``protocol``: a ``Protocol`` or the name of one. Fed by ``add``, or with whole columns by ``add_columns``;
+    evaluators of the same protocol and classes are put together by ``merge``, to exactly what one would have found. It
+    can be pickled. ``inclusive``: whether widths of boxes already include their last pixel, as those read from VOC's
+    and ImageNet's files do.
+    """
+
+    def __init__(self, classes: Classes, protocol: Protocol | str = "coco", *, inclusive: bool = False) -> None:
+        self.classes = classes
+        self.protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
+        self.inclusive = inclusive
+        self.findings = Findings()
+        self.parts: list[Part] = []
+        self.seen: set[str] = set()
+
+    def add(
+        self, name: str, truth: Annotations, prediction: Annotations | None, *, id: int | str | None = None
+    ) -> None:
+        """Adds an image. ``prediction``: None where nothing was said of it, which counts as no detection.
+
+        ``id``: the image's own; where all have one that is a number, scores that tie are taken in the order of ids,
+        as COCO's code does, else in that of names.
+        """
+        said = prediction or Annotations(truth.size, self.classes)
+        sides = {"truths": truth, "predictions": said}
+        columns = [
+            columns_of(self.classes, [name], [side], ids=[id], inclusive=self.inclusive, source=what)
+            for what, side in sides.items()
+        ]
+        self.add_columns(columns[0], columns[1])
+
+    def add_columns(self, truths: ObjectColumns, predictions: ObjectColumns) -> None:
+        """Adds images in columns, the same images in both. Raises PellucidError for an image that was there before."""
+        if list(truths.names) != list(predictions.names):
+            raise PellucidError("truths and predictions are not of the same images; give a prediction for each truth")
+        self._check_new(truths.names)
+        self.parts.append(Part.of(*gather(truths, predictions, self.protocol, self.findings), self.protocol))
+        self.seen.update(truths.names)
+
+    def merge(self, other: "DetectionEvaluator") -> None:
+        """Adds all that another evaluator was fed. Raises PellucidError where an image was fed to both."""
+        if other.protocol != self.protocol or other.classes.names != self.classes.names:
+            raise PellucidError("evaluators of different protocols or classes; merge those of one")
+        self._check_new(other.seen)
+        self.parts += other.parts
+        self.seen |= other.seen
+        self.findings.take(other.findings)
+
+    def _check_new(self, names: object) -> None:
+        fresh = set(names)  # type: ignore[call-overload]
+        twice = sorted(fresh & self.seen)
+        if twice:
+            raise PellucidError(f"image '{twice[0]}' was scored before; feed every image once")
+
+    def matches(self, *, partners: bool = False, protocol: Protocol | None = None) -> Matches:
+        """What became of every detection; ``protocol``: another than its own, of the same geometry."""
+        if not self.parts:
+            raise PellucidError("no image was scored; feed one or more")
+        if len(self.parts) > 1:
+            self.parts = [Part.joined(self.parts)]
+        return match(Part.joined(self.parts), protocol or self.protocol, len(self.classes), partners=partners)
+
+    def score(self) -> DetectionScore:
+        """The score of all images so far."""
+        findings = replace(self.findings, counts=dict(self.findings.counts), examples=dict(self.findings.examples))
+        matches = self.matches()
+        _note_whole(matches, findings)
+        return score_of(matches, self.classes, findings)
+
+
+def _note_whole(matches: Matches, findings: Findings) -> None:
+    """What can only be said when all images are there."""
+    if len(matches.rows) == 0:
+        findings.add("images, and not one detection in them", [], "counted as given", len(matches.part))
+    per_class = matches.first[1:] - matches.first[:-1]
+    lost = per_class[matches.positives[0] == 0].sum()
+    if matches.positives.sum() == 0:
+        findings.add("images, and not one truth in them that counts", [], "counted as given", len(matches.part))
+    findings.add("detections of classes without a truth that counts, which no mean includes", [], "kept", int(lost))
+
+
+def protocol_named(name: str) -> Protocol:
+    """A detection protocol by its name. Raises PellucidError with the nearest for an unknown one."""
+    if name not in PROTOCOLS:
+        raise PellucidError(f"unknown protocol '{name}'{nearest(name, PROTOCOLS)}; there are {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]

@@ -1,0 +1,212 @@
+"""Truths and predictions as one protocol counts them: what cannot be scored is dropped and told."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pellucid.errors import PellucidError
+from pellucid.metrics.detection.protocol import Protocol
+from pellucid.metrics.findings import Action, Findings
+from pellucid.structures import FLAG_BITS, ObjectColumns
+from pellucid.structures.masks import as_run_lengths
+
+_FARTHEST = 1e9
+
+
+def gather(
+    truths: ObjectColumns, predictions: ObjectColumns, protocol: Protocol, findings: Findings
+) -> tuple[ObjectColumns, ObjectColumns]:
+    """Both as the protocol counts them, with areas and scores for every row; faults go to ``findings``."""
+    truths, predictions = truths.numbered(), predictions.numbered()
+    truths = _sound(truths, "truths", protocol, findings)
+    predictions = _scored(_sound(predictions, "detections", protocol, findings), findings)
+    if protocol.hierarchy:
+        truths = with_ancestors(truths)
+    if protocol.verified:
+        truths, predictions = _verified(truths, predictions, findings)
+    if protocol.federated:
+        predictions = _federated(truths, predictions, findings)
+    return _truth_areas(truths, protocol, findings), _own_areas(predictions, protocol, findings)
+
+
+def _sound(columns: ObjectColumns, what: str, protocol: Protocol, findings: Findings) -> ObjectColumns:
+    """Without boxes that are no numbers or of negative size, and classes that there are not."""
+    boxes = columns.boxes
+    with np.errstate(invalid="ignore"):
+        faults = {
+            f"{what} of an unknown class": (columns.labels < 0) | (columns.labels >= len(columns.classes)),
+            f"{what} with a box that is no four numbers": ~(np.abs(boxes) < _FARTHEST).all(1),
+            f"{what} with a box of negative size": (boxes[:, 2:] < 0).any(1),
+        }
+        empty = (boxes[:, 2] == 0) | (boxes[:, 3] == 0)
+    if what == "detections" and protocol.empty == "drop":
+        faults[f"{what} with an empty box"] = empty
+    if columns.scores is not None and what == "detections":
+        faults[f"{what} with a score that is no number"] = np.isnan(columns.scores)
+    if columns.keypoints is not None and protocol.geometry == "keypoints":
+        faults[f"{what} with keypoints that are no numbers"] = ~(np.abs(columns.keypoints) < _FARTHEST).all((1, 2))
+    bad = np.zeros(len(boxes), dtype=bool)
+    for kind, found in faults.items():
+        _note(findings, kind, found & ~bad, columns, "dropped")
+        bad |= found
+    if protocol.empty == "keep" and protocol.geometry == "boxes":
+        _note(findings, f"{what} with an empty box", empty & ~bad, columns, "counted as given")
+    return columns.kept(~bad)
+
+
+def _note(findings: Findings, kind: str, found: NDArray[np.bool_], columns: ObjectColumns, action: Action) -> None:
+    rows = np.flatnonzero(found)
+    findings.add(kind, [columns.place(int(row)) for row in rows[: findings.keep]], action, len(rows))
+
+
+def _scored(columns: ObjectColumns, findings: Findings) -> ObjectColumns:
+    if columns.scores is not None:
+        return columns
+    M = len(columns.labels)
+    findings.add("detections without a score: each gets 1", [columns.source] if columns.source else [], "kept", M)
+    return replace(columns, scores=np.ones(M))
+
+
+def with_ancestors(truths: ObjectColumns) -> ObjectColumns:
+    """Boxes and positive labels copied to all classes above, negative labels to all below, once each (Open Images)."""
+    if not truths.classes.parents:
+        return truths
+    K = len(truths.classes)
+    above = [truths.classes.ancestors(k) for k in range(K)]
+    below: list[list[int]] = [[] for _ in range(K)]
+    for k in range(K):
+        for ancestor in above[k]:
+            below[ancestor].append(k)
+    copies = np.array([len(above[k]) for k in range(K)])[truths.labels]
+    rows = np.concatenate((np.arange(len(truths.labels)), np.repeat(np.arange(len(truths.labels)), copies)))
+    more = [label for k in truths.labels.tolist() for label in above[k]]
+    labels = np.concatenate((truths.labels, np.array(more, dtype=np.int64)))
+    images = truths.images[rows]
+    order = np.argsort(images, kind="stable")
+    rows, labels = rows[order], labels[order]
+
+    def spread(known: dict[int, tuple[int, ...]], to: Callable[[int], tuple[int, ...] | list[int]]) -> dict:
+        return {i: tuple(dict.fromkeys([*said, *(m for k in said for m in to(k))])) for i, said in known.items()}
+
+    return replace(
+        truths,
+        first=np.concatenate(([0], np.cumsum(np.bincount(images, minlength=len(truths))))).astype(np.int64),
+        boxes=truths.boxes[rows],
+        labels=labels,
+        flags=truths.flags[rows],
+        numbers=None if truths.numbers is None else truths.numbers[rows],
+        scores=None,
+        areas=None if truths.areas is None else truths.areas[rows],
+        keypoints=None,
+        mask=_picked(truths.mask, rows),
+        item=_picked(truths.item, rows),
+        present=spread(truths.present, above.__getitem__),
+        absent=spread(truths.absent, below.__getitem__),
+    )
+
+
+def _picked(read: Any, rows: NDArray[np.int64]) -> Any:
+    """A reader by row, of rows that were copied."""
+    return None if read is None else lambda row: read(int(rows[row]))
+
+
+def _pairs(columns: ObjectColumns, labels: dict[int, tuple[int, ...]]) -> NDArray[np.int64]:
+    """(image, class) pairs as single numbers."""
+    K = len(columns.classes)
+    return np.array([i * K + k for i, found in labels.items() for k in found], dtype=np.int64)
+
+
+def _verified(
+    truths: ObjectColumns, predictions: ObjectColumns, findings: Findings
+) -> tuple[ObjectColumns, ObjectColumns]:
+    K = len(truths.classes)
+    boxed = truths.images * K + truths.labels
+    known = np.concatenate((boxed, _pairs(truths, truths.present), _pairs(truths, truths.absent)))
+    unverified = ~np.isin(predictions.images * K + predictions.labels, known)
+    _note(findings, "detections of a class that was not verified in the image", unverified, predictions, "dropped")
+    return truths, predictions.kept(~unverified)
+
+
+def _federated(truths: ObjectColumns, predictions: ObjectColumns, findings: Findings) -> ObjectColumns:
+    K = len(truths.classes)
+    known = np.concatenate((truths.images * K + truths.labels, _pairs(truths, truths.absent)))
+    unknown = ~np.isin(predictions.images * K + predictions.labels, known)
+    _note(
+        findings,
+        "detections of a class neither annotated in the image nor known absent",
+        unknown,
+        predictions,
+        "dropped",
+    )
+    return predictions.kept(~unknown)
+
+
+def _box_areas(columns: ObjectColumns) -> NDArray[np.float64]:
+    return columns.boxes[:, 2] * columns.boxes[:, 3]
+
+
+def _truth_areas(truths: ObjectColumns, protocol: Protocol, findings: Findings) -> ObjectColumns:
+    """With the annotated areas; where there are none, those of the masks, else of the boxes."""
+    areas = np.full(len(truths.labels), np.nan) if truths.areas is None else truths.areas
+    without = np.isnan(areas)
+    if not without.any():
+        return truths
+    made = np.where(without, _box_areas(truths), areas)
+    ranged = any(bounds[0] > 0 or math.isfinite(bounds[1]) for bounds in protocol.areas.values())
+    if truths.mask is not None and ranged:
+        for row in np.flatnonzero(without).tolist():
+            mask = truths.mask(row)
+            if mask is not None:
+                made[row] = as_run_lengths(mask).to_counts()[1::2].sum()
+    elif ranged:
+        _note(findings, "truths without an area: that of the box is taken", without, truths, "kept")
+    return replace(truths, areas=made)
+
+
+def _own_areas(predictions: ObjectColumns, protocol: Protocol, findings: Findings) -> ObjectColumns:
+    """With the areas that say whether an unmatched detection counts: of box or mask, or around the keypoints."""
+    if protocol.geometry in ("masks", "boundaries"):
+        if predictions.mask is None:
+            if len(predictions.labels) == 0:
+                return replace(predictions, areas=np.zeros(0))
+            raise PellucidError(f"{predictions.source or 'predictions'}: have no masks; score boxes, or give masks")
+        areas, broken = _mask_areas(predictions, findings)
+        return replace(predictions, areas=areas).kept(~broken)
+    if protocol.geometry == "keypoints" and predictions.keypoints is not None:
+        points = predictions.keypoints[:, :, :2]
+        spread = points.max(1) - points.min(1) if points.shape[1] else np.zeros((len(points), 2))
+        return replace(predictions, areas=spread[:, 0] * spread[:, 1])
+    return replace(predictions, areas=_box_areas(predictions))
+
+
+def _mask_areas(predictions: ObjectColumns, findings: Findings) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    assert predictions.mask is not None
+    areas = np.zeros(len(predictions.labels))
+    broken = np.zeros(len(areas), dtype=bool)
+    for row in range(len(areas)):
+        try:
+            mask = predictions.mask(row)
+            if mask is None:
+                raise PellucidError("no mask")
+            areas[row] = as_run_lengths(mask).to_counts()[1::2].sum()
+        except PellucidError as error:
+            broken[row] = True
+            findings.add("detections with a mask that cannot be read", f"{predictions.place(row)} ({error})")
+    return areas, broken
+
+
+def ignored_truths(truths: ObjectColumns, protocol: Protocol) -> NDArray[np.bool_]:
+    """bool (M,): the truths that count neither way, whatever their area."""
+    bits = 0
+    if protocol.difficult == "ignored":
+        bits |= FLAG_BITS["difficult"]
+    if protocol.crowd == "ignored":
+        bits |= FLAG_BITS["crowd"]
+    ignored = (truths.flags & bits) != 0
+    if protocol.geometry == "keypoints" and truths.keypoints is not None:
+        ignored |= ~(truths.keypoints[:, :, 2] > 0).any(1)
+    return ignored
