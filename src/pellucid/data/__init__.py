@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pellucid.data.checking import check_dataset
     from pellucid.data.converting import convert
     from pellucid.data.loading import Loader, padded
+    from pellucid.data.predictions import Predictions, read_predictions
     from pellucid.data.transforms import Transformed
 
 __all__ = [
@@ -20,21 +21,25 @@ __all__ = [
     "Defects",
     "Holding",
     "Loader",
+    "Predictions",
     "Samples",
     "Transformed",
     "check_dataset",
     "convert",
     "open_dataset",
     "padded",
+    "read_predictions",
 ]
 
 # Loaded when first asked for: opening a data set needs none of them.
 _LAZY = {
     "Loader": "loading",
+    "Predictions": "predictions",
     "Transformed": "transforms",
     "check_dataset": "checking",
     "convert": "converting",
     "padded": "loading",
+    "read_predictions": "predictions",
 }
 
 

@@ -75,6 +75,10 @@ class ObjectColumns:
             return self
         rows = np.flatnonzero(keep)
         counts = np.bincount(self.images[rows], minlength=len(self.names))
+        return replace(self.taken(rows), first=np.concatenate(([0], np.cumsum(counts))).astype(np.int64))
+
+    def taken(self, rows: NDArray[np.int64]) -> "ObjectColumns":
+        """Some rows, in their order; ``first`` is left as it was."""
         made: dict[str, Any] = {}
         for name in ("boxes", "labels", "flags", "scores", "areas", "keypoints", "numbers"):
             column = getattr(self, name)
@@ -82,7 +86,7 @@ class ObjectColumns:
         for name in ("mask", "item"):
             read = getattr(self, name)
             made[name] = None if read is None else _OfRows(read, rows)
-        return replace(self, first=np.concatenate(([0], np.cumsum(counts))).astype(np.int64), **made)
+        return replace(self, **made)
 
     def instances(self, image: int, size: tuple[int, int]) -> Instances:
         """The objects of an image of ``size`` (H, W), as one structure. Raises PellucidError for a broken mask."""
