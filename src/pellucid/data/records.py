@@ -66,6 +66,7 @@ class Records:
     panoptic: Callable[[int, Size], Panoptic] | None = None
     present: dict[int, tuple[int, ...]] = field(default_factory=dict)
     absent: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    unexhausted: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -117,7 +118,7 @@ class Records:
         """Keeps the images at some indices, in their order, and their rows."""
         counts = np.diff(self.first)[images]
         rows = np.concatenate([np.arange(self.first[i], self.first[i + 1]) for i in images] or [np.zeros(0, np.int64)])
-        present, absent = self.present, self.absent
+        present, absent, unexhausted = self.present, self.absent, self.unexhausted
         chosen = np.array(images, dtype=np.int64)
         self.names = [self.names[i] for i in images]
         self.files = [self.files[i] for i in images]
@@ -126,6 +127,7 @@ class Records:
         self.image_ids = None if self.image_ids is None else [self.image_ids[i] for i in images]
         self.present = {new: present[old] for new, old in enumerate(images) if old in present}
         self.absent = {new: absent[old] for new, old in enumerate(images) if old in absent}
+        self.unexhausted = {new: unexhausted[old] for new, old in enumerate(images) if old in unexhausted}
         self._choose(rows, counts)
         if self.semantic is not None:
             self.semantic = AtRows(self.semantic, chosen)
@@ -238,6 +240,7 @@ class RecordDataset(Dataset):
             item=records.item,
             present=records.present,
             absent=records.absent,
+            unexhausted=records.unexhausted,
             inclusive=self.inclusive,
             source=self.title,
         )

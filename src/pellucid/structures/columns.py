@@ -25,7 +25,8 @@ class ObjectColumns:
     ``labels``: int64 (M,). ``scores``, ``areas``: float64 (M,). ``flags``: uint8 (M,), see ``FLAG_BITS``.
     ``keypoints``: float64 (M, K, 3). ``numbers``: int64 (M,), an object's place in its image, where rows were removed
     or copied. ``mask`` reads the mask of a row. ``item`` says what messages call a row.
-    ``present``, ``absent``: verified classes by image. ``inclusive``: whether the boxes come from a source that counts
+    ``present``, ``absent``: verified classes by image.
+    ``unexhausted``: by image the classes of which not every object is marked (LVIS). ``inclusive``: whether the boxes come from a source that counts
     pixels, so that their widths already include the last one. ``source``: what messages call the whole.
     """
 
@@ -45,6 +46,7 @@ class ObjectColumns:
     item: Callable[[int], str] | None = None
     present: dict[int, tuple[int, ...]] = field(default_factory=dict)
     absent: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    unexhausted: dict[int, tuple[int, ...]] = field(default_factory=dict)
     inclusive: bool = False
     source: str = ""
 

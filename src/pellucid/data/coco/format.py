@@ -141,7 +141,6 @@ class _Assembly:
         holds: set[Holding] = {"boxes"}
         holds |= {"masks"} if texts.any() else set()
         holds |= {"keypoints"} if keypoints is not None else set()
-        absent = {i: columns.absent[old] for i, old in enumerate(images) if old in columns.absent}
         label_of = dict(zip(class_ids, range(len(class_ids)), strict=True))
         return Records(
             classes=classes,
@@ -161,7 +160,8 @@ class _Assembly:
             keypoints=keypoints,
             items=_Item(ids[rows]),
             mask=texts if texts.any() else None,
-            absent={i: tuple(label_of[c] for c in found if c in label_of) for i, found in absent.items()},
+            absent=_verdicts(columns.absent, images, label_of),
+            unexhausted=_verdicts(columns.unexhausted, images, label_of),
         )
 
     def _classes(self) -> tuple[Classes, list[int | str]]:
@@ -260,7 +260,24 @@ def classes_of(categories: list[Category]) -> Classes:
         things=tuple(category.thing for category in categories),
         colours=tuple(c.colour for c in categories if c.colour) if all(c.colour for c in categories) else (),
     )
+    if all(category.frequency in _FREQUENCIES for category in categories):
+        classes = replace(classes, frequencies=tuple(_FREQUENCIES[category.frequency] for category in categories))
     return replace(classes, keypoints=tuple(keypoints)) if any(keypoints) else classes
+
+
+_FREQUENCIES = {"r": "rare", "c": "common", "f": "frequent"}
+"""LVIS' tags of its categories."""
+
+
+def _verdicts(
+    said: dict[int, list[int]], images: NDArray[np.int64], label_of: dict[int | str, int]
+) -> dict[int, tuple[int, ...]]:
+    """Lists of category ids by an image's place in the file as class indices by its place among those kept."""
+    return {
+        new: tuple(label_of[c] for c in said[old] if c in label_of)
+        for new, old in enumerate(images.tolist())
+        if old in said
+    }
 
 
 class _Item:

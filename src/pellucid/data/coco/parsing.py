@@ -33,6 +33,7 @@ class _Image(msgspec.Struct, gc=False):
     width: _Side = 0
     height: _Side = 0
     neg_category_ids: list[int] = []
+    not_exhaustive_category_ids: list[int] = []
 
 
 class _Annotation(msgspec.Struct, gc=False):
@@ -60,6 +61,7 @@ class _Category(msgspec.Struct, gc=False):
     skeleton: list[tuple[int, int]] = []
     isthing: int = 1
     color: tuple[int, int, int] | None = None
+    frequency: str = ""
 
 
 class _File(msgspec.Struct):
@@ -78,6 +80,7 @@ class Category:
     skeleton: list[tuple[int, int]] = field(default_factory=list)
     thing: bool = True
     colour: tuple[int, int, int] | None = None
+    frequency: str = ""
 
 
 @dataclass
@@ -93,6 +96,7 @@ class Columns:
     file_names: list[str]
     sizes: NDArray[np.int32]
     absent: dict[int, list[int]]
+    unexhausted: dict[int, list[int]]
     categories: list[Category]
     ids: list[int | str] | NDArray[np.int64]
     of_image: list[int | str] | NDArray[np.int64]
@@ -163,8 +167,13 @@ def _fast(file: _File) -> Columns:
         file_names=[image.file_name for image in images],
         sizes=sizes,
         absent={i: image.neg_category_ids for i, image in enumerate(images) if image.neg_category_ids},
+        unexhausted={
+            i: image.not_exhaustive_category_ids for i, image in enumerate(images) if image.not_exhaustive_category_ids
+        },
         categories=[
-            Category(c.id, c.name, c.keypoints, [(a - 1, b - 1) for a, b in c.skeleton], c.isthing != 0, c.color)
+            Category(
+                c.id, c.name, c.keypoints, [(a - 1, b - 1) for a, b in c.skeleton], c.isthing != 0, c.color, c.frequency
+            )
             for c in file.categories
         ],
         ids=np.fromiter((a.id for a in annotations), dtype=np.int64, count=m),
@@ -209,6 +218,7 @@ class _Patient:
             file_names=[image[1] for image in images],
             sizes=np.array([image[2] for image in images], dtype=np.int32).reshape(-1, 2),
             absent={i: image[3] for i, image in enumerate(images) if image[3]},
+            unexhausted={i: image[4] for i, image in enumerate(images) if image[4]},
             categories=categories,
             ids=[e["id"] for e in entries],
             of_image=[e["image_id"] for e in entries],
@@ -241,7 +251,9 @@ class _Patient:
     def _drop(self, kind: str, item: str, what: str) -> None:
         self.defects.add(kind, self.path, item, what, "dropped")
 
-    def _image(self, entry: dict[str, Any], item: str) -> tuple[int | str, str, tuple[int, int], list[int]] | None:
+    def _image(
+        self, entry: dict[str, Any], item: str
+    ) -> tuple[int | str, str, tuple[int, int], list[int], list[int]] | None:
         id, name = identity(entry.get("id")), entry.get("file_name")
         if id is None:
             self._drop("missing key" if "id" not in entry else "malformed", item, "has no usable id")
@@ -255,8 +267,11 @@ class _Patient:
         if 0 in (H, W) and ("height" in entry or "width" in entry):
             what = f"image {id} is said to be {_short(entry.get('width'))} × {_short(entry.get('height'))} pixels"
             self.defects.add("malformed", self.path, item, what, "mended")
-        absent = entry.get("neg_category_ids")
-        return id, name, (H, W), [i for i in map(whole, absent) if i is not None] if isinstance(absent, list) else []
+        absent, unexhausted = (
+            [i for i in map(whole, told) if i is not None] if isinstance(told, list) else []
+            for told in (entry.get("neg_category_ids"), entry.get("not_exhaustive_category_ids"))
+        )
+        return id, name, (H, W), absent, unexhausted
 
     def _annotation(self, entry: dict[str, Any], item: str) -> dict[str, Any] | None:
         ids = {key: identity(entry.get(key)) for key in ("image_id", "category_id")}
@@ -316,7 +331,9 @@ class _Patient:
             for edge in (entry.get("skeleton") if isinstance(entry.get("skeleton"), list) else []) or []
             if isinstance(edge, list) and len(edge) == 2 and all(type(i) is int and 1 <= i <= len(names) for i in edge)
         ]
-        return Category(id, name, names, skeleton, entry.get("isthing", 1) not in (0, False), rgb(entry.get("color")))
+        thing, frequency = entry.get("isthing", 1) not in (0, False), entry.get("frequency")
+        frequency = frequency if isinstance(frequency, str) else ""
+        return Category(id, name, names, skeleton, thing, rgb(entry.get("color")), frequency)
 
 
 def _short(value: object) -> str:

@@ -28,6 +28,8 @@ def gather(
         truths = with_ancestors(truths)
     if protocol.verified:
         truths, predictions = _verified(truths, predictions, findings)
+    if protocol.per_image is not None and len(predictions.labels):
+        predictions = _best_of_each_image(predictions, protocol.per_image)
     if protocol.federated:
         predictions = _federated(truths, predictions, findings)
     return _truth_areas(truths, protocol, findings), _own_areas(predictions, protocol, findings)
@@ -145,6 +147,18 @@ def _federated(truths: ObjectColumns, predictions: ObjectColumns, findings: Find
     return predictions.kept(~unknown)
 
 
+def _best_of_each_image(predictions: ObjectColumns, most: int) -> ObjectColumns:
+    """Without those that are not among the best of their image over all classes (ties as given)."""
+    if np.diff(predictions.first).max() <= most:
+        return predictions
+    assert predictions.scores is not None
+    images = predictions.images
+    order = np.lexsort((-predictions.scores, images))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order)) - predictions.first[images[order]]
+    return predictions.kept(rank < most)
+
+
 def _box_areas(columns: ObjectColumns) -> NDArray[np.float64]:
     return columns.boxes[:, 2] * columns.boxes[:, 3]
 
@@ -197,6 +211,14 @@ def _mask_areas(predictions: ObjectColumns, findings: Findings) -> tuple[NDArray
             broken[row] = True
             findings.add("detections with a mask that cannot be read", f"{predictions.place(row)} ({error})")
     return areas, broken
+
+
+def spared(truths: ObjectColumns, predictions: ObjectColumns, protocol: Protocol) -> NDArray[np.bool_]:
+    """bool (M,): the detections that are ignored unless they match, since not every object of the class is marked."""
+    if not protocol.federated or not truths.unexhausted:
+        return np.zeros(len(predictions.labels), dtype=bool)
+    K = len(truths.classes)
+    return np.isin(predictions.images * K + predictions.labels, _pairs(truths, truths.unexhausted))
 
 
 def ignored_truths(truths: ObjectColumns, protocol: Protocol) -> NDArray[np.bool_]:

@@ -65,8 +65,6 @@ def match(part: Part, protocol: Protocol, classes: int, *, partners: bool = Fals
     t_rows, t_first = kernels.sort_into_groups(np.arange(len(t.labels)), t_group, groups)
     by_score = np.argsort(-d.scores, kind="stable")
     d_images = d.images
-    if protocol.per_image is not None:
-        by_score = _best_of_each(by_score, d_images, len(part), protocol.per_image)
     d_group = d_images * classes + d.labels
     d_rows, d_first = kernels.sort_into_groups(by_score, d_group, groups)
     sizes = np.diff(d_first)
@@ -104,6 +102,9 @@ def match(part: Part, protocol: Protocol, classes: int, *, partners: bool = Fals
         told[there] = p_rows[told[there]]
     if t.group.any():
         _match_groups(part, protocol, (t_group, groups), (d_rows, d_first), place, (states, told))
+    if d.spared.any():
+        spared = d.spared[rows]
+        states[spared] = np.where(states[spared] == WRONG, IGNORED, states[spared])
     counted = ~ignored if protocol.groups != "ignore" else ~ignored & ~t.group
     positives = np.stack([np.bincount(t.labels[chosen], minlength=classes) for chosen in counted])
     return Matches(protocol, part, rows, first, rank_of[rows], states, told if partners else None, counted, positives)
@@ -136,14 +137,6 @@ def _pairs(d_first: NDArray[np.int64], t_first: NDArray[np.int64]) -> NDArray[np
     """The groups that have both: int64 (P, 4), the ranges of detections and of truths."""
     both = np.flatnonzero((np.diff(d_first) > 0) & (np.diff(t_first) > 0))
     return np.stack((d_first[both], d_first[both + 1], t_first[both], t_first[both + 1]), 1)
-
-
-def _best_of_each(by_score: NDArray[np.int64], images: NDArray[np.int64], count: int, most: int) -> NDArray[np.int64]:
-    """The detections that are among the best of their image, over all classes, still by score."""
-    rows, first = kernels.sort_into_groups(by_score, images, count)
-    rank = np.zeros(len(images), dtype=np.int64)
-    rank[rows] = np.arange(len(rows)) - np.repeat(first[:-1], np.diff(first))
-    return by_score[rank[by_score] < most]
 
 
 def _thresholds(t: Rows, protocol: Protocol, inclusive: bool) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.metrics.detection.gathering import ignored_truths
+from pellucid.metrics.detection.gathering import ignored_truths, spared
 from pellucid.metrics.detection.overlaps import flat_overlaps
 from pellucid.metrics.detection.protocol import Protocol
 from pellucid.structures import FLAG_BITS, ObjectColumns
@@ -18,7 +18,8 @@ class Rows:
     """Objects of many images: those of image i in the rows first[i] to first[i + 1].
 
     ``boxes``: float64 (M, 4) xywh. ``numbers``: their places in their images as given. ``values``: scores of
-    detections, zeros for truths. ``ignored``, ``crowd``, ``group``: bool (M,), False for detections.
+    detections, zeros for truths. ``ignored``, ``crowd``, ``group``: bool (M,), False for detections, as the protocol
+    has it; ``flags``: uint8 (M,), as annotated. ``overlaps``: where those with the own class begin in ``Part.given``.
     """
 
     first: NDArray[np.int64]
@@ -30,6 +31,8 @@ class Rows:
     ignored: NDArray[np.bool_]
     crowd: NDArray[np.bool_]
     group: NDArray[np.bool_]
+    spared: NDArray[np.bool_]
+    flags: NDArray[np.uint8]
     overlaps: NDArray[np.int64]
 
     @property
@@ -59,7 +62,8 @@ class Rows:
 class Part:
     """Some images with their truths and detections. ``given``: overlaps, where they are not of boxes.
 
-    ``spared``: (image, class) pairs, (P, 2), whose unmatched detections are ignored, since not all truths are marked.
+    ``across``: whether those with truths of other classes are there too (see ``flat_overlaps``); of boxes they always
+    can be had.
     """
 
     names: list[str]
@@ -68,24 +72,27 @@ class Part:
     detections: Rows
     given: NDArray[np.float64]
     inclusive: bool
+    across: bool
 
     def __len__(self) -> int:
         return len(self.names)
 
     @classmethod
-    def of(cls, truths: ObjectColumns, detections: ObjectColumns, protocol: Protocol) -> "Part":
-        """From gathered columns of the same images."""
+    def of(
+        cls, truths: ObjectColumns, detections: ObjectColumns, protocol: Protocol, *, across: bool = False
+    ) -> "Part":
+        """From gathered columns of the same images. ``across``: keep overlaps with other classes as well."""
         given, starts = np.zeros(0), np.zeros(len(detections.labels), dtype=np.int64)
         if protocol.geometry != "boxes":
-            given, starts = flat_overlaps(detections, truths, protocol.geometry)
-        T = len(truths.labels)
+            given, starts = flat_overlaps(detections, truths, protocol.geometry, across=across)
         return cls(
             list(truths.names),
             None if truths.ids is None else list(truths.ids),
-            _rows(truths, np.zeros(T), ignored_truths(truths, protocol), np.zeros(T, dtype=np.int64), protocol),
-            _rows(detections, detections.scores, np.zeros(len(detections.labels), dtype=bool), starts, protocol),
+            _rows(truths, protocol, ignored=ignored_truths(truths, protocol)),
+            _rows(detections, protocol, detections.scores, starts, spared=spared(truths, detections, protocol)),
             given,
             truths.inclusive,
+            across or protocol.geometry == "boxes",
         )
 
     @classmethod
@@ -108,6 +115,7 @@ class Part:
             whole.detections.in_order(at),
             whole.given,
             whole.inclusive,
+            whole.across,
         )
 
     @classmethod
@@ -124,25 +132,38 @@ class Part:
             detections,
             np.concatenate([part.given for part in parts]),
             parts[0].inclusive,
+            all(part.across for part in parts),
         )
 
 
 def _rows(
     columns: ObjectColumns,
-    scores: NDArray[np.float64] | None,
-    ignored: NDArray[np.bool_],
-    overlaps: NDArray[np.int64],
     protocol: Protocol,
+    scores: NDArray[np.float64] | None = None,
+    overlaps: NDArray[np.int64] | None = None,
+    *,
+    ignored: NDArray[np.bool_] | None = None,
+    spared: NDArray[np.bool_] | None = None,
 ) -> Rows:
     M = len(columns.labels)
     none = np.zeros(M, dtype=bool)
-    crowd = (columns.flags & FLAG_BITS["crowd"]) != 0 if protocol.crowd == "ignored" else none
-    group = (columns.flags & FLAG_BITS["group_of"]) != 0 if protocol.groups != "as any" else none
     areas, numbers = columns.areas, columns.numbers
     assert areas is not None
     assert numbers is not None
-    assert scores is not None
-    return Rows(columns.first, columns.boxes, columns.labels, areas, numbers, scores, ignored, crowd, group, overlaps)
+    return Rows(
+        first=columns.first,
+        boxes=columns.boxes,
+        labels=columns.labels,
+        areas=areas,
+        numbers=numbers,
+        scores=np.zeros(M) if scores is None else scores,
+        ignored=none if ignored is None else ignored,
+        crowd=(columns.flags & FLAG_BITS["crowd"]) != 0 if protocol.crowd == "ignored" else none,
+        group=(columns.flags & FLAG_BITS["group_of"]) != 0 if protocol.groups != "as any" else none,
+        spared=none if spared is None else spared,
+        flags=columns.flags,
+        overlaps=np.zeros(M, dtype=np.int64) if overlaps is None else overlaps,
+    )
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
