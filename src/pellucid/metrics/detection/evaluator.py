@@ -1,9 +1,11 @@
 """Scoring detections as they come: image by image or all at once, in one process or in many."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pellucid.errors import PellucidError, nearest
-from pellucid.metrics.detection.gathering import gather
+from pellucid.metrics.detection import kernels
+from pellucid.metrics.detection.gathering import gather, without_excluded
 from pellucid.metrics.detection.matching import Matches, match
 from pellucid.metrics.detection.parts import Part
 from pellucid.metrics.detection.protocol import Protocol
@@ -19,13 +21,25 @@ class DetectionEvaluator:
     ``protocol``: a ``Protocol`` or the name of one. Fed by ``add``, or with whole columns by ``add_columns``;
     evaluators of the same protocol and classes are put together by ``merge``, to exactly what one would have found. It
     can be pickled. ``inclusive``: whether widths of boxes already include their last pixel, as those read from VOC's
-    and ImageNet's files do.
+    and ImageNet's files do. ``errors``: keep what error types and a confusion matrix need of masks and keypoints, the
+    overlaps with other classes; with boxes they need nothing more. ``excluded``: pairs of an image's name and a class
+    in it that count neither way (ILSVRC's list).
     """
 
-    def __init__(self, classes: Classes, protocol: Protocol | str = "coco", *, inclusive: bool = False) -> None:
+    def __init__(
+        self,
+        classes: Classes,
+        protocol: Protocol | str = "coco",
+        *,
+        inclusive: bool = False,
+        errors: bool = False,
+        excluded: Iterable[tuple[str, int | str]] = (),
+    ) -> None:
         self.classes = classes
         self.protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
         self.inclusive = inclusive
+        self.errors = errors
+        self.excluded = frozenset((name, classes.index(label)) for name, label in excluded)
         self.findings = Findings()
         self.parts: list[Part] = []
         self.seen: set[str] = set()
@@ -51,13 +65,19 @@ class DetectionEvaluator:
         if list(truths.names) != list(predictions.names):
             raise PellucidError("truths and predictions are not of the same images; give a prediction for each truth")
         self._check_new(truths.names)
-        self.parts.append(Part.of(*gather(truths, predictions, self.protocol, self.findings), self.protocol))
+        if self.excluded:
+            truths, predictions = without_excluded(truths, predictions, self.excluded, self.findings)
+        gathered = gather(truths, predictions, self.protocol, self.findings)
+        self.parts.append(Part.of(*gathered, self.protocol, across=self.errors))
         self.seen.update(truths.names)
 
     def merge(self, other: "DetectionEvaluator") -> None:
         """Adds all that another evaluator was fed. Raises PellucidError where an image was fed to both."""
-        if other.protocol != self.protocol or other.classes.names != self.classes.names:
-            raise PellucidError("evaluators of different protocols or classes; merge those of one")
+        ours, theirs = (
+            (one.protocol, one.classes.names, one.inclusive, one.errors, one.excluded) for one in (self, other)
+        )
+        if ours != theirs:
+            raise PellucidError("evaluators of different protocols, classes or options; merge those of one kind")
         self._check_new(other.seen)
         self.parts += other.parts
         self.seen |= other.seen
@@ -69,13 +89,16 @@ class DetectionEvaluator:
         if twice:
             raise PellucidError(f"image '{twice[0]}' was scored before; feed every image once")
 
-    def matches(self, *, partners: bool = False, protocol: Protocol | None = None) -> Matches:
-        """What became of every detection; ``protocol``: another than its own, of the same geometry."""
+    def whole(self) -> Part:
+        """All images so far, in order. Raises PellucidError where there is none."""
         if not self.parts:
             raise PellucidError("no image was scored; feed one or more")
-        if len(self.parts) > 1:
-            self.parts = [Part.joined(self.parts)]
-        return match(Part.joined(self.parts), protocol or self.protocol, len(self.classes), partners=partners)
+        self.parts = [Part.joined(self.parts)]
+        return self.parts[0]
+
+    def matches(self, *, partners: bool = False, protocol: Protocol | None = None) -> Matches:
+        """What became of every detection; ``protocol``: another than its own, of the same geometry."""
+        return match(self.whole(), protocol or self.protocol, len(self.classes), partners=partners)
 
     def score(self) -> DetectionScore:
         """The score of all images so far."""
@@ -93,6 +116,11 @@ def _note_whole(matches: Matches, findings: Findings) -> None:
     lost = per_class[matches.positives[0] == 0].sum()
     if matches.positives.sum() == 0:
         findings.add("images, and not one truth in them that counts", [], "counted as given", len(matches.part))
+    if matches.protocol.geometry == "boxes":
+        detections = matches.part.detections
+        found = kernels.repeats(matches.rows, matches.first, matches.images, detections.scores, detections.boxes)
+        named = [matches.part.names[int(matches.images[place])] for place in found[: findings.keep]]
+        findings.add("detections that repeat another to the last digit", named, "kept", len(found))
     findings.add("detections of classes without a truth that counts, which no mean includes", [], "kept", int(lost))
 
 

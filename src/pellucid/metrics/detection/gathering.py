@@ -147,6 +147,21 @@ def _federated(truths: ObjectColumns, predictions: ObjectColumns, findings: Find
     return predictions.kept(~unknown)
 
 
+def without_excluded(
+    truths: ObjectColumns, predictions: ObjectColumns, excluded: frozenset[tuple[str, int]], findings: Findings
+) -> tuple[ObjectColumns, ObjectColumns]:
+    """Both without the pairs of image and class that count neither way."""
+    place = {name: i for i, name in enumerate(truths.names)}
+    pairs = np.array([place[name] * len(truths.classes) + k for name, k in excluded if name in place], dtype=np.int64)
+    made = []
+    for columns, what in ((truths, "truths"), (predictions, "detections")):
+        out = np.isin(columns.images * len(truths.classes) + columns.labels, pairs)
+        columns = columns.numbered()
+        _note(findings, f"{what} of a class that is excluded in the image", out, columns, "dropped")
+        made.append(columns.kept(~out))
+    return made[0], made[1]
+
+
 def _best_of_each_image(predictions: ObjectColumns, most: int) -> ObjectColumns:
     """Without those that are not among the best of their image over all classes (ties as given)."""
     if np.diff(predictions.first).max() <= most:
@@ -168,7 +183,7 @@ def _truth_areas(truths: ObjectColumns, protocol: Protocol, findings: Findings) 
     areas = np.full(len(truths.labels), np.nan) if truths.areas is None else truths.areas
     without = np.isnan(areas)
     if not without.any():
-        return truths
+        return replace(truths, areas=areas)
     made = np.where(without, _box_areas(truths), areas)
     ranged = any(bounds[0] > 0 or math.isfinite(bounds[1]) for bounds in protocol.areas.values())
     if truths.mask is not None and ranged:

@@ -319,3 +319,21 @@ def area_under(curve: NDArray, right: int, total: int, interpolation: int, point
         value += (recall - before) * curve[j]
         before = recall
     return value
+
+
+@njit(cache=True, nogil=True)
+def repeats(rows: NDArray, first: NDArray, images: NDArray, scores: NDArray, boxes: NDArray) -> NDArray:
+    """The places of detections that have the class, image, score and box of an earlier one.
+
+    ``rows``: class by class in the order of scores, ``first`` the classes' ranges; ``images`` is in that order too.
+    """
+    found = []
+    for k in range(len(first) - 1):
+        for m in range(first[k], first[k + 1]):
+            before = m - 1
+            while before >= first[k] and images[before] == images[m] and scores[rows[before]] == scores[rows[m]]:
+                if (boxes[rows[before]] == boxes[rows[m]]).all():
+                    found.append(m)
+                    break
+                before -= 1
+    return np.array(found, dtype=np.int64)

@@ -16,11 +16,12 @@ Overlap = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 
 
 def flat_overlaps(
-    detections: ObjectColumns, truths: ObjectColumns, geometry: Geometry
+    detections: ObjectColumns, truths: ObjectColumns, geometry: Geometry, *, across: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Every detection's overlaps with the truths of its class and image, in their order, one after another.
 
-    Gives the values, and int64 (M,), where those of each detection begin.
+    ``across``: those with the image's other truths stand around them, class by class. Gives the values, and int64 (M,),
+    where those of each detection with its own class begin.
     """
     overlap = _overlap(detections, truths, geometry)
     starts = np.zeros(len(detections.labels), dtype=np.int64)
@@ -30,6 +31,13 @@ def flat_overlaps(
         d = np.arange(detections.first[image], detections.first[image + 1])
         t = np.arange(truths.first[image], truths.first[image + 1])
         if len(d) == 0 or len(t) == 0:
+            continue
+        if across:
+            t = t[np.argsort(truths.labels[t], kind="stable")]
+            values = overlap(d, t)
+            starts[d] = at + np.arange(len(d)) * len(t) + np.searchsorted(truths.labels[t], detections.labels[d])
+            at += values.size
+            parts.append(values.ravel())
             continue
         for label in np.intersect1d(detections.labels[d], truths.labels[t]).tolist():
             rows = d[detections.labels[d] == label]

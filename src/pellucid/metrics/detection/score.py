@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ from pellucid.metrics.detection.protocol import Figure, Protocol
 from pellucid.metrics.findings import Findings
 from pellucid.metrics.score import Score
 from pellucid.structures import Classes
+
+if TYPE_CHECKING:
+    from pellucid.metrics.detection.confusion import Confusion
+    from pellucid.metrics.detection.errors import ErrorAnalysis
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,18 @@ class DetectionScore(Score):
             float(self.averages.precision[0, near[0], k]),
             averaging.best_f1(self.matches, k, near[0]),
         )
+
+    def errors(self, *, foreground: float = 0.5, background: float = 0.1, as_tidecv: bool = False) -> "ErrorAnalysis":
+        """What kind of error each false positive and each miss is, and what AP each kind costs; see ``error_types``."""
+        from pellucid.metrics.detection.errors import error_types
+
+        return error_types(self, foreground=foreground, background=background, as_tidecv=as_tidecv)
+
+    def confusion(self, *, iou_threshold: float = 0.5, score_threshold: float = 0.25) -> "Confusion":
+        """Which class is taken for which; see ``confusion.confusion``."""
+        from pellucid.metrics.detection.confusion import confusion
+
+        return confusion(self, iou_threshold=iou_threshold, score_threshold=score_threshold)
 
     def record(self) -> dict[str, Any]:
         return super().record()
