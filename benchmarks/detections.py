@@ -37,7 +37,14 @@ def make(folder: Path, seed: int = 0, detections: int = DETECTIONS) -> tuple[Pat
     truth = {
         "images": [{"id": int(i), "file_name": f"{i:012d}.jpg", "height": 480, "width": 640} for i in ids],
         "annotations": [
-            {"id": n + 1, "image_id": int(ids[i]), "category_id": int(c), "bbox": b, "area": float(a), "iscrowd": int(k)}
+            {
+                "id": n + 1,
+                "image_id": int(ids[i]),
+                "category_id": int(c),
+                "bbox": b,
+                "area": float(a),
+                "iscrowd": int(k),
+            }
             for n, (i, c, b, a, k) in enumerate(zip(image, label, boxes.tolist(), area, crowd, strict=True))
         ],
         "categories": [{"id": i, "name": f"class {i}"} for i in range(1, CLASSES + 1)],

@@ -4,7 +4,8 @@
 >>> model = pellucid.load()
 >>> model.predict(["cat.jpg"])[0].top(3)
 >>> pellucid.explain.attribute(model, "cat.jpg", "tabby", method="grad_cam").map
->>> pellucid.open_dataset("voc:bccd", split="val")[0].annotations
+>>> truths = pellucid.open_dataset("coco:val.json", as_annotated=True)
+>>> pellucid.metrics.evaluate(truths, pellucid.data.read_predictions("results.json", truths), "coco").summary
 """
 
 import importlib
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from pellucid.errors import PellucidError
 
 if TYPE_CHECKING:
-    from pellucid import data, explain
+    from pellucid import data, explain, metrics
     from pellucid.data import open_dataset
     from pellucid.models import available, load
 
-__all__ = ["PellucidError", "available", "data", "explain", "load", "open_dataset"]
+__all__ = ["PellucidError", "available", "data", "explain", "load", "metrics", "open_dataset"]
 
 __version__ = _version("pellucid")
 
@@ -29,6 +30,7 @@ _LAZY = {
     "open_dataset": "pellucid.data",
     "data": "",
     "explain": "",
+    "metrics": "",
 }
 
 

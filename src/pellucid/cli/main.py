@@ -16,6 +16,9 @@ from pellucid.cli import photo_commands  # noqa: F401
 from pellucid.cli import data_commands  # noqa: F401
 
 # isort: split
+from pellucid.cli import score_commands  # noqa: F401
+
+# isort: split
 from pellucid.cli import unit_commands  # noqa: F401
 
 # isort: split

@@ -75,7 +75,9 @@ def read_source(
     """
     defects = Defects(keep)
     records = source.format.read(source.path, split, defects, source.options)
-    if not as_annotated:
+    if as_annotated:
+        records.panoptic = records.panoptic_as_annotated or records.panoptic
+    else:
         drop_missing(records, defects)
         clean(records, defects, inclusive=source.format.inclusive)
     title = f"{source.format.name}:{source.path}" + (f" ({split})" if split else "")

@@ -103,11 +103,11 @@ class _Table:
 
     def _boxes(self, header: set[str]) -> bool:
         score = next((name for name in ("Score", "Confidence", "Conf") if name.lower() in header), None)
-        if score is None:
+        if score is None and "imageid" in header:
             raise PellucidError(
                 f"{self.path}: has no column PredictionString, Score or Confidence; is it of predictions?"
             )
-        wanted = ("ImageID", "LabelName", score, "XMin", "YMin", "XMax", "YMax")
+        wanted = ("ImageID", "LabelName", score or "Score", "XMin", "YMin", "XMax", "YMax")
         for lines, (names, mids, *texts) in read_table(self.path, wanted, broken=self._broken):
             columns = np.stack([numbers(column) for column in texts], 1).tolist()
             for line, name, mid, (value, *box) in zip(lines, names, mids, columns, strict=True):

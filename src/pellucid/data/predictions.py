@@ -21,7 +21,7 @@ from pellucid.data.prediction_tables import read_box_table
 from pellucid.data.tables import names_in
 from pellucid.data.voc import results as voc
 from pellucid.errors import PellucidError, nearest
-from pellucid.structures import IGNORE, Annotations, Classes, ObjectColumns, Panoptic, columns_of
+from pellucid.structures import IGNORE, Annotations, Classes, Instances, ObjectColumns, Panoptic, columns_of
 from pellucid.structures.photo import nearest_beside
 
 
@@ -174,12 +174,13 @@ def _of_dataset(found: Dataset, dataset: Dataset, defects: Defects, text: str) -
             defects.add("unknown image", text, name, f"is not in {dataset.title}", "dropped")
     labels = _labels(found.classes, dataset.classes)
     of_image = {image: index for index, image in place.items()}
-    if found.holds & {"semantic", "panoptic"}:
-        said = _Remapped(found, dataset, of_image, labels)
-        return Predictions(dataset, None, said, defects, text)
-    columns = found.columns()
-    order = [of_image.get(image, -1) for image in range(len(dataset))]
-    return Predictions(dataset, _ordered(columns, order, labels, dataset, defects, text), None, defects, text)
+    maps = bool(found.holds & {"semantic", "panoptic", "labels"})
+    said = _Remapped(found, dataset, of_image, labels) if maps else None
+    columns = None
+    if "boxes" in found.holds or said is None:
+        order = [of_image.get(image, -1) for image in range(len(dataset))]
+        columns = _ordered(found.columns(), order, labels, dataset, defects, text)
+    return Predictions(dataset, columns, said, defects, text)
 
 
 def _places(found: Dataset, dataset: Dataset) -> dict[int, int]:
@@ -270,9 +271,16 @@ class _Remapped(Sequence["Annotations | None"]):
         return Annotations(
             said.size,
             self.dataset.classes,
+            instances=self._instances(said.instances),
             semantic=None if said.semantic is None else self._map(said.semantic, sample.name),
             panoptic=None if said.panoptic is None else self._panoptic(said.panoptic, sample.name),
         )
+
+    def _instances(self, objects: Instances | None) -> Instances | None:
+        if objects is None:
+            return None
+        labels = torch.from_numpy(self.labels)[objects.labels]
+        return replace(objects, labels=labels.clamp(min=0))[labels >= 0]
 
     def _map(self, labels: Tensor, name: str) -> Tensor:
         made = self.table[labels]

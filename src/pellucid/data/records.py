@@ -40,8 +40,8 @@ class Records:
     4) xyxy pixels. ``extents``: float64 (M, 2), width and height, where the source gives them: x2 − x1 may miss
     them by a last bit, which decides ties in COCO's scores. ``flags``: uint8 (M,), see ``FLAG_BITS``. ``items``:
     what messages call a row; its number in the image by default. ``mask``, ``semantic`` and ``panoptic`` read on
-    demand, given the row or the image's index and the image's size. A ``mask`` of None leaves the object without
-    pixels.
+    demand, given the row or the image's index and the image's size. ``panoptic_as_annotated`` is the same without
+    mending. A ``mask`` of None leaves the object without pixels.
     """
 
     classes: Classes
@@ -64,6 +64,7 @@ class Records:
     mask: Callable[[int, Size], Mask | None] | None = None
     semantic: Callable[[int, Size], Tensor] | None = None
     panoptic: Callable[[int, Size], Panoptic] | None = None
+    panoptic_as_annotated: Callable[[int, Size], Panoptic] | None = None
     present: dict[int, tuple[int, ...]] = field(default_factory=dict)
     absent: dict[int, tuple[int, ...]] = field(default_factory=dict)
     unexhausted: dict[int, tuple[int, ...]] = field(default_factory=dict)

@@ -26,8 +26,9 @@ class ObjectColumns:
     ``keypoints``: float64 (M, K, 3). ``numbers``: int64 (M,), an object's place in its image, where rows were removed
     or copied. ``mask`` reads the mask of a row. ``item`` says what messages call a row.
     ``present``, ``absent``: verified classes by image.
-    ``unexhausted``: by image the classes of which not every object is marked (LVIS). ``inclusive``: whether the boxes come from a source that counts
-    pixels, so that their widths already include the last one. ``source``: what messages call the whole.
+    ``unexhausted``: by image the classes of which not every object is marked (LVIS). ``inclusive``: whether the boxes
+    come from a source that counts pixels, so that their widths already include the last one. ``source``: what messages
+    call the whole.
     """
 
     classes: Classes

@@ -91,8 +91,10 @@ class Panoptic:
 
 def ids_from_rgb(pixels: np.ndarray) -> np.ndarray:
     """COCO's panoptic PNG, uint8 (H, W, 3), as ids: R + 256 G + 65536 B, int64 (H, W)."""
-    wide = pixels.astype(np.int64)
-    return wide[..., 0] + 256 * wide[..., 1] + 65536 * wide[..., 2]
+    # Four bytes side by side are a number already: one pass in place of three.
+    four = np.zeros((*pixels.shape[:-1], 4), dtype=np.uint8)
+    four[..., :3] = pixels[..., :3]
+    return four.view("<u4")[..., 0].astype(np.int64)
 
 
 def ids_to_rgb(ids: np.ndarray) -> np.ndarray:

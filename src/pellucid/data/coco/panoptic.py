@@ -120,6 +120,7 @@ class _Reading:
             self._drop("missing annotation", f"image {image_id} ({name})", "no annotation speaks of it")
         records = builder.finish(classes, ("boxes", "masks", "panoptic", "semantic"))
         records.panoptic = reader.panoptic
+        records.panoptic_as_annotated = reader.as_annotated
         records.semantic = reader.semantic
         return records
 
@@ -236,6 +237,10 @@ class PanopticMaps:
             known = torch.tensor([s.id for s in segments], dtype=torch.int64)
             self._last = index, Panoptic(torch.where(torch.isin(ids, known), ids, 0), segments)
         return self._last[1]
+
+    def as_annotated(self, index: int, size: tuple[int, int]) -> Panoptic:
+        """The map of an image with every id in it and every segment listed, whether or not they have each other."""
+        return Panoptic(torch.from_numpy(read_ids(Path(self.files[index]), size)), self.segments[index])
 
     def semantic(self, index: int, size: tuple[int, int]) -> Tensor:
         """The class of every pixel, 255 for none."""

@@ -1,0 +1,247 @@
+"""``pellucid evaluate``: how good predictions are, by an official protocol."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pellucid.cli.common import check_folder, print_json
+from pellucid.cli.scoring import fed, lines_of, note_dropped, opened, predicted
+from pellucid.data import Dataset, Predictions
+from pellucid.data.tables import read_lines
+from pellucid.errors import PellucidError, nearest
+from pellucid.metrics.detection.evaluator import DetectionEvaluator, protocol_named
+from pellucid.metrics.detection.protocols import PROTOCOLS
+from pellucid.metrics.detection.score import DetectionScore
+from pellucid.metrics.evaluation import NAMES, Evaluator
+from pellucid.metrics.score import Score
+
+_SUFFIXES = ("png", "pdf", "svg")
+
+
+@dataclass
+class _Analyses:
+    """What was asked for beside the figures."""
+
+    errors: Any = None
+    intervals: Any = None
+    ties: Any = None
+    versus: Any = None
+
+
+def run(
+    *,
+    truth: str,
+    predictions: str,
+    protocol: str,
+    split: str | None,
+    per_class: bool,
+    errors: bool,
+    bootstrap: int,
+    seed: int,
+    ties: bool,
+    versus: str | None,
+    boundary: bool,
+    exclude: Path | None,
+    drop_unknown: bool,
+    plots: Path | None,
+    plot_format: str,
+    json_output: bool,
+) -> None:
+    """Scores, prints, and draws."""
+    _check(protocol, {"--errors": errors, "--bootstrap": bootstrap, "--ties": ties, "--versus": versus})
+    if plot_format not in _SUFFIXES:
+        raise PellucidError(f"--plot-format {plot_format}: give {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
+    if plots is not None:
+        check_folder(plots)
+    other = protocol_named(versus) if versus is not None else None
+    dataset = opened(truth, split)
+    said = predicted(predictions, dataset, drop_unknown=drop_unknown)
+    judge = fed(dataset, said, protocol, **_options(protocol, dataset, errors or plots is not None, boundary, exclude))
+    score = judge.score()
+    note_dropped(score.findings, said)
+    found = _Analyses()
+    if isinstance(judge, DetectionEvaluator) and isinstance(score, DetectionScore):
+        found = _analysed(judge, score, errors, bootstrap, seed, ties)
+        if other is not None:
+            from pellucid.metrics.differences import differences
+
+            found.versus = differences(dataset.columns(), said.columns(), judge.protocol, other)
+    written = _drawn(plots, plot_format, judge, score, found, (dataset, said)) if plots is not None else []
+    if json_output:
+        print_json(_record(score, found, written))
+    else:
+        print(lines_of(_lines(score, found, per_class, written)))
+
+
+def _check(protocol: str, wanted: dict[str, object]) -> None:
+    if protocol not in NAMES:
+        raise PellucidError(f"--protocol {protocol}: unknown{nearest(protocol, NAMES)}; there are {', '.join(NAMES)}")
+    asked = next((name for name, value in wanted.items() if value), None)
+    if asked is not None and protocol not in PROTOCOLS:
+        raise PellucidError(f"{asked}: is of detections, not of {protocol}; leave it out, or choose another --protocol")
+
+
+def _options(protocol: str, dataset: Dataset, across: bool, boundary: bool, exclude: Path | None) -> dict[str, Any]:
+    """The evaluator's options, from the command's. Raises PellucidError for one that the protocol does not have."""
+    made: dict[str, Any] = {}
+    if protocol in PROTOCOLS:
+        made["errors"] = across
+    if boundary:
+        if protocol not in ("semantic", "panoptic"):
+            raise PellucidError("--boundary: is of semantic and panoptic; --protocol coco-boundary has it of instances")
+        made["boundary"] = True
+    if exclude is not None:
+        lines = read_lines(exclude)
+        if protocol == "ilsvrc-loc":
+            made["excluded"] = lines
+        elif protocol == "ilsvrc":
+            made["excluded"] = [_pair(line, number, exclude, dataset) for number, line in enumerate(lines, 1)]
+        else:
+            raise PellucidError(f"--exclude: is of ilsvrc and ilsvrc-loc, not of {protocol}; leave it out")
+    return made
+
+
+def _pair(line: str, number: int, path: Path, dataset: Dataset) -> tuple[str, int]:
+    """An image and a class: a name, or its number from 1, and the class's id, name or number from 1."""
+    words = line.rsplit(None, 1)
+    if len(words) != 2:
+        raise PellucidError(f"{path}: line {number}: '{line[:80]}' is no image and class; correct it")
+    name, label = words
+    stems = {known.rsplit(".", 1)[0]: known for known in dataset.names}
+    image = name if name in dataset.names else stems.get(name.rsplit(".", 1)[0], "")
+    if not image and name.isdecimal() and 1 <= int(name) <= len(dataset):
+        image = dataset.names[int(name) - 1]
+    if not image:
+        raise PellucidError(f"{path}: line {number}: no image is called '{name[:80]}'{nearest(name, dataset.names)}")
+    ids = [str(dataset.classes.source_id(k)) for k in range(len(dataset.classes))]
+    if label in ids:
+        return image, ids.index(label)
+    if label.isdecimal() and 1 <= int(label) <= len(ids):
+        return image, int(label) - 1
+    return image, dataset.classes.index(label)
+
+
+def _analysed(
+    judge: DetectionEvaluator, score: DetectionScore, errors: bool, bootstrap: int, seed: int, ties: bool
+) -> _Analyses:
+    found = _Analyses()
+    if errors:
+        from pellucid.metrics.detection.errors import error_types
+
+        found.errors = error_types(judge)
+    if bootstrap:
+        from pellucid.metrics.detection.bootstrap import bootstrap as resample
+
+        found.intervals = resample(score, bootstrap, seed=seed)
+    if ties:
+        from pellucid.metrics.detection.ties import tie_range
+
+        found.ties = tie_range(score)
+    return found
+
+
+def _record(score: Score, found: _Analyses, written: list[Path]) -> dict[str, Any]:
+    made = score.record()
+    made["errors"] = None if found.errors is None else found.errors.record()
+    made["intervals"] = None if found.intervals is None else found.intervals.record()
+    if found.ties is not None:
+        made["ties"] = {name: one.record() for name, one in found.ties.items()}
+    if found.versus is not None:
+        made["versus"] = found.versus.record()
+    if written:
+        made["plots"] = [str(path) for path in written]
+    return made
+
+
+def _lines(score: Score, found: _Analyses, per_class: bool, written: list[Path]) -> list[list[str]]:
+    from pellucid.report.scores import difference_lines, error_lines, per_class_lines, summary_lines, tie_lines
+
+    blocks = [[f"{score.title}, {score.images:,} images"], summary_lines(score, found.intervals)]
+    if per_class:
+        blocks.append(per_class_lines(score))
+    if found.errors is not None:
+        blocks.append(error_lines(found.errors))
+    if found.ties is not None:
+        blocks.append(tie_lines(found.ties))
+    if found.versus is not None:
+        blocks.append(difference_lines(found.versus))
+    blocks.append([f"written: {path}" for path in written])
+    return blocks
+
+
+def _drawn(
+    folder: Path,
+    suffix: str,
+    judge: Evaluator,
+    score: Score,
+    found: _Analyses,
+    pair: tuple[Dataset, Predictions],
+) -> list[Path]:
+    """The plots that the protocol has; gives their paths."""
+    from pellucid.report import scores as drawing
+
+    folder.mkdir(parents=True, exist_ok=True)
+    made: list[Path] = []
+
+    def draw(name: str, plot: Callable[..., object], *what: object, **options: object) -> None:
+        path = folder / f"{name}.{suffix}"
+        plot(*what, path, **options)
+        made.append(path)
+
+    if isinstance(judge, DetectionEvaluator) and isinstance(score, DetectionScore):
+        from pellucid.metrics.detection.confusion import confusion
+        from pellucid.metrics.detection.errors import error_types
+
+        draw("curves", drawing.plot_curves, score)
+        draw("mean_curve", drawing.plot_mean_curve, score)
+        draw("errors", drawing.plot_errors, found.errors or error_types(judge))
+        draw("confusion", drawing.plot_confusion, confusion(judge))
+        curve = _detections_calibration(score)
+        if curve is not None:
+            draw("reliability", drawing.plot_reliability, curve, title="Detections: precision at each score")
+        if found.intervals is not None:
+            draw("intervals", drawing.plot_intervals, score, found.intervals)
+    elif score.protocol == "semantic":
+        draw("confusion", drawing.plot_confusion, _pixels(judge, score))
+    curve = _pixel_calibration(*pair) if score.protocol in ("semantic", "isbi") else None
+    if curve is not None:
+        draw("reliability", drawing.plot_reliability, curve, title="Pixels: accuracy at each confidence")
+    if not made:
+        raise PellucidError(f"--plots: there is none for {score.protocol}; leave it out")
+    return made
+
+
+def _detections_calibration(score: DetectionScore) -> Any:
+    """How often detections are right at each score; None where scores are no probabilities, or there are none."""
+    from pellucid.metrics.calibration import DetectionCalibration
+    from pellucid.metrics.detection.kernels import IGNORED, RIGHT
+
+    matches = score.matches
+    counts = matches.states[:, 0, 0] != IGNORED
+    scores = matches.scores[counts]
+    if len(scores) == 0 or scores.min() < 0 or scores.max() > 1:
+        return None
+    calibration = DetectionCalibration()
+    calibration.add("all", scores, matches.states[counts, 0, 0] == RIGHT)
+    return calibration.curve
+
+
+def _pixel_calibration(dataset: Dataset, predictions: Predictions) -> Any:
+    """The same of pixels, where probabilities were predicted; else None."""
+    from pellucid.metrics.calibration import SegmentationCalibration
+
+    calibration = SegmentationCalibration(dataset.classes)
+    for index, name in enumerate(dataset.names):
+        said = predictions.get(index)
+        if said is None or said.semantic_probabilities is None:
+            return None
+        calibration.add(name, dataset[index].annotations, said)
+    return calibration.curve
+
+
+def _pixels(judge: Any, score: Score) -> Any:
+    """The confusion of pixels, in the shape that the plot takes."""
+    from pellucid.metrics.detection.confusion import Confusion
+
+    return Confusion.of_pixels(judge.confusion, tuple(score.per_class))

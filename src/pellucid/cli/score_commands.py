@@ -1,0 +1,159 @@
+"""The commands on scores. What they do is imported when they run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pellucid.cli.application import app
+from pellucid.cli.data_options import Split
+from pellucid.cli.options import Json
+
+Truth = Annotated[
+    str,
+    typer.Argument(
+        metavar="TRUTH",
+        help="The annotated data set, in any format: a folder or file that is recognised, or FORMAT:PATH such as "
+        "coco:PATH or voc:PATH.",
+        show_default=False,
+    ),
+]
+_PREDICTED = (
+    "a COCO results file (JSON), a folder of VOC results, a CSV as ImageNet's and Open Images' contests take it, any "
+    "data set of the same images, or probabilities:FOLDER of grey images"
+)
+Protocol = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        "-p",
+        metavar="NAME",
+        help="coco, coco-segm, coco-boundary, coco-keypoints, lvis, lvis-segm, voc2007, voc2012, ilsvrc, openimages, "
+        "openimages-v2; ilsvrc-loc, kaggle-loc; panoptic; semantic; isbi.",
+    ),
+]
+Replicates = Annotated[
+    int,
+    typer.Option(
+        "--bootstrap",
+        metavar="NUMBER",
+        min=0,
+        max=100_000,
+        help="Confidence intervals from so many resamplings of the images, such as 1000.",
+    ),
+]
+Seed = Annotated[int, typer.Option(metavar="NUMBER", min=0, help="The seed of the resampling.")]
+DropUnknown = Annotated[
+    bool, typer.Option("--drop-unknown", help="Leave out predictions of images that the truth does not have.")
+]
+Plots = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write plots into this folder, as a paper can print them.", show_default=False),
+]
+PlotFormat = Annotated[str, typer.Option(metavar="SUFFIX", help="What the plots are: png, pdf or svg.")]
+
+
+@app.command(no_args_is_help=True)
+def evaluate(
+    truth: Truth,
+    predictions: Annotated[
+        str,
+        typer.Argument(metavar="PREDICTIONS", help=f"What a network said: {_PREDICTED}.", show_default=False),
+    ],
+    protocol: Protocol = "coco",
+    split: Split = None,
+    per_class: Annotated[bool, typer.Option("--per-class", help="A line for every class.")] = False,
+    errors: Annotated[
+        bool,
+        typer.Option("--errors", help="What kinds of errors there are, what each costs, and the worst of them."),
+    ] = False,
+    bootstrap: Replicates = 0,
+    seed: Seed = 0,
+    ties: Annotated[
+        bool, typer.Option("--ties", help="The range of each figure over all orders of tied scores.")
+    ] = False,
+    versus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROTOCOL",
+            help="Split the difference to another protocol's figure into its causes.",
+            show_default=False,
+        ),
+    ] = None,
+    boundary: Annotated[
+        bool, typer.Option("--boundary", help="Boundary IoU as well (semantic), or in place of IoU (panoptic).")
+    ] = False,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="ILSVRC's list of what does not count: an image a line, and for ilsvrc a class behind it.",
+            show_default=False,
+        ),
+    ] = None,
+    drop_unknown: DropUnknown = False,
+    plots: Plots = None,
+    plot_format: PlotFormat = "png",
+    json: Json = False,
+) -> None:
+    """Scores predictions by an official protocol.
+
+    The figures are those of the benchmark's own code, told with what was wrong with truth and predictions. Of
+    detections: curves, error types, intervals, tie ranges, and why two protocols differ.
+    """
+    from pellucid.cli.evaluate import run
+
+    run(
+        truth=truth,
+        predictions=predictions,
+        protocol=protocol,
+        split=split,
+        per_class=per_class,
+        errors=errors,
+        bootstrap=bootstrap,
+        seed=seed,
+        ties=ties,
+        versus=versus,
+        boundary=boundary,
+        exclude=exclude,
+        drop_unknown=drop_unknown,
+        plots=plots,
+        plot_format=plot_format,
+        json_output=json,
+    )
+
+
+@app.command(no_args_is_help=True)
+def compare(
+    truth: Truth,
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="Predictions, in any form that evaluate takes.", show_default=False)
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="Others of the same images.", show_default=False)],
+    protocol: Protocol = "coco",
+    split: Split = None,
+    per_class: Annotated[bool, typer.Option("--per-class", help="A line for every class.")] = False,
+    bootstrap: Replicates = 1000,
+    seed: Seed = 0,
+    drop_unknown: DropUnknown = False,
+    json: Json = False,
+) -> None:
+    """Says whether predictions B are really better than A.
+
+    Both are scored on the same resampled images, so that the difference has an interval and a p-value; a difference
+    that the order of tied scores alone could make is told as such.
+    """
+    from pellucid.cli.compare import run
+
+    run(
+        truth=truth,
+        a=a,
+        b=b,
+        protocol=protocol,
+        split=split,
+        per_class=per_class,
+        bootstrap=bootstrap,
+        seed=seed,
+        drop_unknown=drop_unknown,
+        json_output=json,
+    )
