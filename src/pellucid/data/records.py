@@ -237,7 +237,7 @@ class RecordDataset(Dataset):
             scores=records.scores,
             areas=records.areas,
             keypoints=records.keypoints,
-            mask=None if records.mask is None else self._mask,
+            mask=None if records.mask is None else _RowMasks(self),
             item=records.item,
             present=records.present,
             absent=records.absent,
@@ -245,11 +245,6 @@ class RecordDataset(Dataset):
             inclusive=self.inclusive,
             source=self.title,
         )
-
-    def _mask(self, row: int) -> Mask | None:
-        records = self.records
-        assert records.mask is not None
-        return records.mask(row, self.size(int(np.searchsorted(records.first, row, side="right")) - 1))
 
     def image(self, index: int) -> Tensor:
         """The pixels of an image: uint8 (3, H, W)."""
@@ -297,6 +292,29 @@ class RecordDataset(Dataset):
             ids=column(records.ids, torch.int64),
             **{name: torch.from_numpy((flags & bit) != 0) for name, bit in FLAG_BITS.items()},
         )
+
+
+class _RowMasks:
+    """The mask of a row, read when it is asked for."""
+
+    def __init__(self, dataset: RecordDataset) -> None:
+        self.dataset = dataset
+        assert dataset.records.mask is not None
+        self.read = dataset.records.mask
+
+    def _size(self, row: int) -> Size:
+        return self.dataset.size(int(np.searchsorted(self.dataset.records.first, row, side="right")) - 1)
+
+    def __call__(self, row: int) -> Mask | None:
+        return self.read(row, self._size(row))
+
+    def compressed(self) -> list[Any] | None:
+        """The compressed run lengths of all rows, where the format has them as they stand; else None."""
+        read = getattr(self.read, "compressed", None)
+        if read is None:
+            return None
+        counts = np.diff(self.dataset.records.first).tolist()
+        return list(read([size for i, n in enumerate(counts) if n for size in [self.dataset.size(i)] * n]))
 
 
 class _Later:

@@ -39,8 +39,8 @@ class Score:
 
 
 def plain(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """Figures as JSON takes them: None for NaN."""
-    return {name: None if math.isnan(value) else float(value) for name, value in figures.items()}
+    """Figures as JSON takes them: None for what is no finite number."""
+    return {name: None if not math.isfinite(value) else float(value) for name, value in figures.items()}
 
 
 def mean_defined(values: list[float]) -> float:

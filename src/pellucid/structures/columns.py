@@ -88,7 +88,9 @@ class ObjectColumns:
             made[name] = None if column is None else column[rows]
         for name in ("mask", "item"):
             read = getattr(self, name)
-            made[name] = None if read is None else _OfRows(read, rows)
+            # A table of masks has its own way, and stays a table.
+            taken = getattr(read, "taken", None)
+            made[name] = taken(rows) if taken is not None else None if read is None else _OfRows(read, rows)
         return replace(self, **made)
 
     def instances(self, image: int, size: tuple[int, int]) -> Instances:
@@ -123,6 +125,14 @@ class _OfRows:
 
     def __call__(self, row: int) -> object:
         return self.read(int(self.rows[row]))
+
+    def compressed(self) -> list[Any] | None:
+        """The compressed run lengths of the masks, where the reader has them as they stand."""
+        read = getattr(self.read, "compressed", None)
+        if read is None:
+            return None
+        found = read()
+        return [found[row] for row in self.rows.tolist()]
 
 
 def columns_of(

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from pellucid.data.coco.parsing import in_order
 from pellucid.data.coco.results_parsing import Entries, parse_results
-from pellucid.data.coco.segmentations import Segmentations
+from pellucid.data.coco.segmentations import Compressed, Segmentations
 from pellucid.data.coco.writing import DIGITS, objects_of, segmentation, whole_ids
 from pellucid.data.dataset import Dataset
 from pellucid.data.defects import Defects
 from pellucid.errors import PellucidError
 from pellucid.files import written_whole
-from pellucid.structures import Annotations, Mask, Masks, ObjectColumns
+from pellucid.structures import Annotations, Mask, ObjectColumns
 
 _FARTHEST = 1e9
 
@@ -107,20 +107,22 @@ def _keypoints(entries: Entries, rows: NDArray[np.int64]) -> NDArray[np.float64]
 
 def _complete_boxes(columns: ObjectColumns) -> None:
     """Boxes that the file does not give: of the mask, else of the keypoints."""
-    for row in np.flatnonzero(np.isnan(columns.boxes).all(1)).tolist():
-        if columns.mask is not None:
-            try:
-                mask = columns.mask(row)
-            except PellucidError:
-                continue
-            if mask is not None:
-                size = mask.shape if isinstance(mask, np.ndarray) else mask.size
-                x1, y1, x2, y2 = Masks([mask], (size[0], size[1])).boxes()[0].tolist()
-                columns.boxes[row] = x1, y1, x2 - x1, y2 - y1
-                continue
-        if columns.keypoints is not None:
-            low, high = columns.keypoints[row, :, :2].min(0), columns.keypoints[row, :, :2].max(0)
-            columns.boxes[row] = *low, *(high - low)
+    missing = np.isnan(columns.boxes).all(1)
+    if not missing.any():
+        return
+    if columns.keypoints is not None:
+        low, high = columns.keypoints[missing, :, :2].min(1), columns.keypoints[missing, :, :2].max(1)
+        columns.boxes[missing] = np.concatenate((low, high - low), 1)
+    if columns.mask is not None:
+        from pellucid.structures.run_tables import run_table
+
+        some = columns.kept(missing)
+        table, broken = run_table(some)
+        sound = np.ones(len(table), dtype=bool)
+        sound[list(broken)] = False
+        columns.boxes[np.flatnonzero(missing)[sound]] = table.boxes[sound]
+        # What has a broken mask is told as that, not as a missing box.
+        columns.boxes[np.flatnonzero(missing)[~sound]] = 0 if columns.keypoints is None else np.nan
 
 
 class _ResultMasks:
@@ -128,6 +130,7 @@ class _ResultMasks:
 
     def __init__(self, texts: Segmentations, first: NDArray[np.int64], dataset: Dataset) -> None:
         self.texts, self.first, self.dataset = texts, first, dataset
+        self._compressed: list[Compressed | None] | None = None
 
     def __call__(self, row: int) -> Mask | None:
         image = int(np.searchsorted(self.first, row, side="right")) - 1
@@ -135,6 +138,14 @@ class _ResultMasks:
             return self.texts.read(row, self.dataset.size(image))
         except PellucidError as error:
             raise PellucidError(f"{self.texts.file}: entry {self.texts.ids[row]}: {error}") from None
+
+    def compressed(self) -> list[Compressed | None]:
+        """The compressed run lengths of all rows, see ``Segmentations``; read once."""
+        if self._compressed is None:
+            counts = np.diff(self.first).tolist()
+            sizes = [size for i, n in enumerate(counts) if n for size in [self.dataset.size(i)] * n]
+            self._compressed = self.texts.compressed(sizes)
+        return self._compressed
 
 
 class _EntryItem:

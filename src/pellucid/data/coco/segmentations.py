@@ -1,13 +1,26 @@
 """COCO's segmentations: kept as the JSON text they are, decoded one by one when a sample is asked for."""
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import PellucidError
 from pellucid.structures import Mask, Polygons, RunLengths
+
+Compressed: TypeAlias = tuple[bytes, tuple[int, int]]
+"""COCO's text of a mask, and its size (H, W)."""
+
+
+class _Compressed(msgspec.Struct, gc=False):
+    size: tuple[int, int]
+    counts: str
+
+
+_COMPRESSED = msgspec.json.Decoder(_Compressed)
 
 
 class Segmentations:
@@ -31,6 +44,21 @@ class Segmentations:
             return self.read(row, size)
         except PellucidError:
             return None
+
+    def compressed(self, sizes: Sequence[tuple[int, int]]) -> "list[Compressed | None]":
+        """The compressed run lengths of all annotations as they stand, unchecked, and their sizes.
+
+        None for one that has others, none, or of another size than its image, which is given in ``sizes``.
+        """
+        made: list[Compressed | None] = []
+        decode, texts = _COMPRESSED.decode, self.texts
+        for start, end, size in zip(self.starts.tolist(), self.ends.tolist(), sizes, strict=True):
+            try:
+                found = decode(texts[start:end])
+                made.append((found.counts.encode(), size) if found.size == size else None)
+            except (msgspec.MsgspecError, UnicodeError):
+                made.append(None)
+        return made
 
     def read(self, row: int, size: tuple[int, int]) -> Mask | None:
         """The mask of an annotation, None where it has none."""

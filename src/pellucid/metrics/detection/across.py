@@ -45,7 +45,8 @@ class Sides:
     def of(cls, scored: Scored, *, limit: int | None = None, least: float | None = None) -> "Sides":
         """Of an evaluator, a score or matches. Raises PellucidError where overlaps across classes were not kept.
 
-        ``limit``: how many detections of an image, over all classes, unless the protocol has a number; ``least``: the score that each must have.
+        ``limit``: how many detections of an image, over all classes, unless the protocol has a number of its own.
+        ``least``: the score that each must have.
         """
         part, protocol, classes = _inside(scored)
         if not part.across:

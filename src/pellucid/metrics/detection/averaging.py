@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.metrics.detection import kernels
-from pellucid.metrics.detection.matching import Matches, in_threads
+from pellucid.metrics.detection.matching import Matches
 from pellucid.metrics.detection.protocol import Figure, Interpolation, Protocol
+from pellucid.metrics.detection.threads import in_threads
 from pellucid.metrics.score import mean_defined
 
 POINTS = np.linspace(0, 1, 101)

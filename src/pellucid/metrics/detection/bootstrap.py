@@ -12,9 +12,10 @@ from pellucid.errors import PellucidError
 from pellucid.metrics.detection import bootstrap_kernels, kernels
 from pellucid.metrics.detection.averaging import INTERPOLATIONS, limits_of
 from pellucid.metrics.detection.bootstrap_kernels import LANES
-from pellucid.metrics.detection.matching import Matches, in_threads
+from pellucid.metrics.detection.matching import Matches
 from pellucid.metrics.detection.protocol import Figure
 from pellucid.metrics.detection.score import DetectionScore, frequency_of
+from pellucid.metrics.detection.threads import in_threads
 from pellucid.metrics.score import plain
 
 Draw = Callable[[int], NDArray[np.uint8]]
@@ -25,14 +26,16 @@ Draw = Callable[[int], NDArray[np.uint8]]
 class Interval:
     """A figure and how sure it is.
 
-    ``value``: of all images. ``low``, ``high``: of the percentile interval. ``standard_error``: the standard deviation
-    of the replicates. NaN where undefined; replicates in which the figure is undefined are left out.
+    ``value``: of all images. ``low``, ``high``: see ``bootstrap``. ``standard_error``: the standard deviation of the
+    replicates. ``bias``: their mean less the value. NaN where undefined; replicates in which the figure is undefined
+    are left out.
     """
 
     value: float
     low: float
     high: float
     standard_error: float
+    bias: float
 
     def record(self) -> dict[str, float | None]:
         """As JSON takes it, null for NaN."""
@@ -44,7 +47,7 @@ class Intervals:
     """Bootstrap intervals of a score.
 
     ``figures``: of each figure of the summary. ``per_class``: class name → figure → interval. ``values``: the
-    replicates of each figure of the summary, float64 (R,), NaN where undefined.
+    replicates of each figure of the summary, float64 (R,), as they were drawn, NaN where undefined.
     """
 
     figures: dict[str, Interval]
@@ -82,21 +85,23 @@ class Replicates:
 def bootstrap(score: DetectionScore, replicates: int = 1000, *, level: float = 0.95, seed: int = 0) -> Intervals:
     """Intervals of all figures of a score, from images drawn anew with replacement, as many as there are.
 
-    ``level``: the share of replicates between ``low`` and ``high``. A class without a truth that counts in a replicate
-    is undefined there and left out of its means. A single image says nothing of others: with fewer than two, intervals
-    are NaN. The same seed gives the same replicates, whatever the machine. Raises PellucidError for numbers that make
-    no interval. Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 13.
+    ``level``: the share of replicates between ``low`` and ``high``, percentiles after the replicates' mean was moved
+    onto the value. That move matters. Average precision gains from chance, since its envelope takes the best of what
+    follows, and copies of images give it more chance: replicates of it lie above the value, over many classes by
+    several standard errors, so that plain percentiles miss what they should hold. The interval is about what other
+    test sets of this size would give. AP of a larger one would be lower, by about ``bias``; recall has no such bias.
+
+    A class without a truth that counts in a replicate is undefined there and left out of its means. A single image says
+    nothing of others: with fewer than two, intervals are NaN. The same seed gives the same replicates on any number of
+    cores. Raises PellucidError for numbers that make no interval. Source: Efron and Tibshirani, An Introduction to the
+    Bootstrap, 1993, chapters 6, 10 and 13.
 
     A detection of an image that is drawn w times counts w times in its place among the scores. So a replicate is the
     score of a data set with w copies of the image, provided that no two scores of an image and class tie.
     """
     check(replicates, level, seed)
     made = replicated(score, replicates, drawn(images_of(score), seed))
-    per_class = per_class_values(score, made)
-    rows = {
-        name: intervals(np.array([row.get(name, math.nan) for row in per_class.values()]), values, level)
-        for name, values in made.per_class.items()
-    }
+    rows = {name: intervals(of_classes(score, name), values, level) for name, values in made.per_class.items()}
     return Intervals(
         {name: interval(score.summary[name], values, level) for name, values in made.figures.items()},
         {of: {name: row[k] for name, row in rows.items()} for k, of in enumerate(score.classes.names)},
@@ -159,9 +164,10 @@ def drawn(images: int, seed: int) -> Draw:
 
 
 def replicated(score: DetectionScore, replicates: int, draw: Draw) -> Replicates:
-    """All figures under the weightings that ``draw`` gives, 64 at a time, in threads."""
+    """All figures under the weightings that ``draw`` gives, 64 at a time, in threads; NaN for fewer than two images."""
     protocol, figures = score.rules, score.rules.figures
     K, R = score.matches.classes, replicates
+    average: Callable[..., None] = bootstrap_kernels.average_weighted
     arguments = _prepared(score.matches)
     shape = (len(protocol.areas), len(protocol.thresholds), K)
     tags = frequency_of(score.classes)
@@ -175,7 +181,7 @@ def replicated(score: DetectionScore, replicates: int, draw: Draw) -> Replicates
         precisions = np.empty((*shape, LANES))
         recalls = np.empty((*shape, len(protocol.limits), LANES))
         for block in range(begin, end):
-            bootstrap_kernels.average_weighted(draw(block), *arguments, precisions, recalls)
+            average(draw(block), *arguments, precisions, recalls)
             rows = slice(block * LANES, min((block + 1) * LANES, R))
             for figure in figures:
                 of_classes = _of_classes(score, figure, precisions, recalls)[:, : rows.stop - rows.start]
@@ -183,7 +189,8 @@ def replicated(score: DetectionScore, replicates: int, draw: Draw) -> Replicates
                 if figure.name in made.per_class:
                     made.per_class[figure.name][rows] = of_classes.T
 
-    in_threads(work, -(-R // LANES), least=1)
+    if images_of(score) > 1:
+        in_threads(work, -(-R // LANES), least=1)
     return made
 
 
@@ -226,35 +233,42 @@ def _mean_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 
-def per_class_values(score: DetectionScore, made: Replicates) -> dict[str, dict[str, float]]:
-    """Class name → figure → value over all images, by the names of the summary."""
-    return {
-        of: {name: row.get("AP" if name == "mAP" else name, math.nan) for name in made.per_class}
-        for of, row in score.per_class.items()
-    }
+def of_classes(score: DetectionScore, name: str) -> NDArray[np.float64]:
+    """A figure of every class, (K,), by its name in the summary."""
+    known = "AP" if name == "mAP" else name
+    return np.array([score.per_class[of].get(known, math.nan) for of in score.classes.names])
 
 
-def interval(value: float, replicates: NDArray[np.float64], level: float) -> Interval:
-    """The percentile interval of a figure from its replicates, (R,)."""
-    return intervals(np.array([value]), replicates[:, None], level)[0]
+def interval(value: float, replicates: NDArray[np.float64], level: float, least: float = 0.0) -> Interval:
+    """The interval of a figure from its replicates, (R,)."""
+    return intervals(np.array([value]), replicates[:, None], level, least)[0]
 
 
-def intervals(values: NDArray[np.float64], replicates: NDArray[np.float64], level: float) -> list[Interval]:
-    """Percentile intervals of K figures at once. ``replicates``: (R, K); NaN are left out."""
-    ordered = np.sort(replicates, axis=0)
-    counts = (~np.isnan(ordered)).sum(0)
-    several = (counts > 1) & ~np.isnan(values)
+def intervals(
+    values: NDArray[np.float64], replicates: NDArray[np.float64], level: float, least: float = 0.0
+) -> list[Interval]:
+    """Centred percentile intervals of K figures at once, from ``least`` to 1.
+
+    ``replicates``: (R, K), of which NaN are left out. NaN where fewer than two are left.
+    """
+    moved, biases, counts = centred(values, replicates)
+    ordered = np.sort(moved, axis=0)
+    last = np.maximum(counts - 1, 0)
     ends = []
     for share in ((1 - level) / 2, (1 + level) / 2):
-        at = share * np.maximum(counts - 1, 0)
-        below = np.floor(at).astype(np.int64)
-        above = np.minimum(below + 1, np.maximum(counts - 1, 0))
-        low, high = (np.take_along_axis(ordered, i[None], 0)[0] for i in (below, above))
-        ends.append(np.where(several, low + (at - below) * (high - low), np.nan))
-    n = np.maximum(counts, 1)
-    spread = np.where(np.isnan(replicates), 0.0, replicates - np.nansum(replicates, axis=0) / n)
-    errors = np.where(several, np.sqrt((spread**2).sum(0) / np.maximum(n - 1, 1)), np.nan)
-    return [
-        Interval(*figures)
-        for figures in zip(values.tolist(), ends[0].tolist(), ends[1].tolist(), errors.tolist(), strict=True)
-    ]
+        below = np.floor(share * last).astype(np.int64)
+        low, high = (np.take_along_axis(ordered, i[None], 0)[0] for i in (below, np.minimum(below + 1, last)))
+        ends.append(np.clip(low + (share * last - below) * (high - low), least, 1.0))
+    squares = np.where(np.isnan(moved), 0.0, moved - values) ** 2
+    errors = np.sqrt(squares.sum(0) / np.maximum(last, 1))
+    columns = np.where((counts > 1) & ~np.isnan(values), np.stack((*ends, errors, biases)), np.nan)
+    return [Interval(*figures) for figures in zip(values.tolist(), *columns.tolist(), strict=True)]
+
+
+def centred(
+    values: NDArray[np.float64], replicates: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Replicates, (R, K), with their means moved onto the values; by how much, and how many are defined, (K,)."""
+    counts = (~np.isnan(replicates)).sum(0)
+    biases = np.nansum(replicates - values, axis=0) / np.maximum(counts, 1)
+    return replicates - biases, biases, counts

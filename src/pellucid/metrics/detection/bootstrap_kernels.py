@@ -18,7 +18,7 @@ MIXED = 3
 
 @njit(cache=True, nogil=True)
 def kinds_of(states: NDArray, begin: int, end: int, kinds: NDArray) -> None:
-    """uint8 (M, A): WRONG or IGNORED where a detection is that at every threshold, else MIXED. ``states``: (M, A, T)."""
+    """uint8 (M, A): WRONG or IGNORED where a detection is so at every threshold, else MIXED. ``states``: (M, A, T)."""
     for m in range(begin, end):
         for a in range(states.shape[1]):
             kind = states[m, a, 0]

@@ -66,8 +66,8 @@ def confusion(scored: Scored, *, iou_threshold: float = 0.5, score_threshold: fl
     originals = _originals(t.images, t.numbers)
     first = np.concatenate(([0], np.cumsum(np.bincount(t.images[originals], minlength=len(sides.part))))).astype(int)
     error_kernels.count_confusions(
-        sides.d_first, first, sides.kind, d.boxes[rows], d.labels[rows], d.spared[rows], sides.starts, t.boxes[originals],
-        t.labels[originals], sides.columns[originals], sides.ignored[originals], sides.part.given,
+        sides.d_first, first, sides.kind, d.boxes[rows], d.labels[rows], d.spared[rows], sides.starts,
+        t.boxes[originals], t.labels[originals], sides.columns[originals], sides.ignored[originals], sides.part.given,
         iou_threshold, matrix,
     )  # fmt: skip
     classes = Classes.unnamed(K) if isinstance(scored, Matches) else scored.classes

@@ -69,11 +69,11 @@ def type_errors(
 ) -> None:
     """What became of each detection of the images from ``begin`` to ``end``, and of each truth (Bolya et al. 2020).
 
-    Detections stand by image, in each by falling score. Written for each detection: ``states``; ``types``;
+    Detections stand by image, in each by falling score. ``d_spared``: those that are ignored unless they are right.
+    ``type_ignored``: ignored detections get a type too. Written for each detection: ``states``; ``types``;
     ``partners``, the truth it belongs with, −1 for none; ``ious``, with that truth, or the highest of all. For each
     truth: ``takers`` and ``claimants``, the detection that is right about it, or would be once repaired; ``nearest``,
-    the one that overlaps most, and ``nearest_ious``; −1 for none. ``d_spared``: detections that are ignored unless they are right. ``type_ignored``: ignored detections get a
-    type too.
+    the one that overlaps most, and ``nearest_ious``; −1 for none.
     """
     most_d, most_t = 0, 0
     for i in range(begin, end):
@@ -102,8 +102,8 @@ def type_errors(
         for d in range(d0, d1):
             if states[d] == RIGHT or (states[d] == IGNORED and not type_ignored):
                 continue
-            own, other, taken, whole = 0.0, 0.0, 0.0, 0.0
-            own_g, other_g, taken_g, whole_g = -1, -1, -1, -1
+            own, other, whole = 0.0, 0.0, 0.0
+            own_g, other_g, whole_g = -1, -1, -1
             for g in range(t0, t1):
                 value = values[d - d0, g - t0]
                 if t_ignored[g] or value <= 0:
@@ -113,17 +113,14 @@ def type_errors(
                 if t_labels[g] != d_labels[d]:
                     if value > other and not _is_copy(g, d_labels[d], t0, t1, t_labels, t_numbers):
                         other, other_g = value, g
-                    continue
-                if value > own:
+                elif value > own:
                     own, own_g = value, g
-                if takers[g] >= 0 and value > taken:
-                    taken, taken_g = value, g
             if background <= own <= foreground:
                 types[d], partners[d], ious[d] = LOC, own_g, own
             elif other >= foreground:
                 types[d], partners[d], ious[d] = CLS, other_g, other
-            elif taken >= foreground:
-                types[d], partners[d], ious[d] = DUPE, taken_g, taken
+            elif own > foreground:  # which is taken, else the detection were right
+                types[d], partners[d], ious[d] = DUPE, own_g, own
             elif whole <= background:
                 types[d], partners[d], ious[d] = BKG, -1, whole
             else:

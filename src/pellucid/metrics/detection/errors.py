@@ -14,7 +14,7 @@ from pellucid.metrics.detection.across import Scored, Sides
 from pellucid.metrics.detection.error_kernels import BKG, BOTH, CLS, DUPE, LOC, MISS
 from pellucid.metrics.detection.error_records import KINDS, ErrorRecord, ErrorRecords
 from pellucid.metrics.detection.kernels import IGNORED, RIGHT
-from pellucid.metrics.detection.matching import in_threads
+from pellucid.metrics.detection.threads import in_threads
 from pellucid.metrics.score import plain
 
 __all__ = ["KINDS", "ErrorAnalysis", "ErrorRecord", "ErrorRecords", "error_types"]
@@ -63,10 +63,10 @@ def error_types(
 
     ``scored``: an evaluator that was fed, its score, or its matches. Whatever its protocol, TIDE's rules hold:
 
-    - The 100 best detections of an image count, over all classes (LVIS: 300). Each, by score, takes the free truth of its class
-      with the highest IoU, if that is ≥ ``foreground``. Truths marked as crowd, difficult or group, and those without
-      labelled keypoints, are ignored; so is an unmatched detection of their class of which more than ``foreground``
-      lies in one (for masks and keypoints: whose overlap with one is higher than that).
+    - The 100 best detections of an image count, over all classes (LVIS: 300). Each, by score, takes the free truth of
+      its class with the highest IoU, if that is ≥ ``foreground``. Truths marked as crowd, difficult or group, and those
+      without labelled keypoints, are ignored; so is an unmatched detection of their class of which more than
+      ``foreground`` lies in one (of masks that is so with crowds alone, else the overlap itself must exceed it).
     - What is wrong has the first type that fits. 'Loc': IoU with its own class from ``background`` to ``foreground``.
       'Cls': IoU ≥ ``foreground`` with another class. 'Dupe': the same with a taken truth of its own. 'Bkg': IoU ≤
       ``background`` with everything. 'Both': the rest. 'Miss': a truth not found that no Loc or Cls error is about.
@@ -127,8 +127,8 @@ class _Found:
             np.full(G, -1), np.full(G, -1), np.full(G, -1), np.zeros(G),
         )  # fmt: skip
         arguments = (
-            sides.d_first, t.first, sides.kind, d.boxes[rows], d.labels[rows], d.spared[rows], sides.starts, t.boxes, t.labels,
-            t.numbers, sides.columns, sides.ignored, sides.part.given, foreground, background, type_ignored,
+            sides.d_first, t.first, sides.kind, d.boxes[rows], d.labels[rows], d.spared[rows], sides.starts, t.boxes,
+            t.labels, t.numbers, sides.columns, sides.ignored, sides.part.given, foreground, background, type_ignored,
             made.states, made.types, made.partners, made.ious, made.takers, made.claimants, made.nearest,
             made.nearest_ious,
         )  # fmt: skip

@@ -12,7 +12,7 @@ from pellucid.errors import PellucidError
 from pellucid.metrics.detection.protocol import Protocol
 from pellucid.metrics.findings import Action, Findings
 from pellucid.structures import FLAG_BITS, ObjectColumns
-from pellucid.structures.masks import as_run_lengths
+from pellucid.structures.run_tables import run_table
 
 _FARTHEST = 1e9
 
@@ -187,10 +187,10 @@ def _truth_areas(truths: ObjectColumns, protocol: Protocol, findings: Findings) 
     made = np.where(without, _box_areas(truths), areas)
     ranged = any(bounds[0] > 0 or math.isfinite(bounds[1]) for bounds in protocol.areas.values())
     if truths.mask is not None and ranged:
-        for row in np.flatnonzero(without).tolist():
-            mask = truths.mask(row)
-            if mask is not None:
-                made[row] = as_run_lengths(mask).to_counts()[1::2].sum()
+        table, broken = run_table(truths.kept(without))
+        whole = np.ones(len(table), dtype=bool)
+        whole[list(broken)] = False
+        made[np.flatnonzero(without)[whole]] = table.areas[whole]
     elif ranged:
         _note(findings, "truths without an area: that of the box is taken", without, truths, "kept")
     return replace(truths, areas=made)
@@ -199,33 +199,19 @@ def _truth_areas(truths: ObjectColumns, protocol: Protocol, findings: Findings) 
 def _own_areas(predictions: ObjectColumns, protocol: Protocol, findings: Findings) -> ObjectColumns:
     """With the areas that say whether an unmatched detection counts: of box or mask, or around the keypoints."""
     if protocol.geometry in ("masks", "boundaries"):
-        if predictions.mask is None:
-            if len(predictions.labels) == 0:
-                return replace(predictions, areas=np.zeros(0))
+        if predictions.mask is None and len(predictions.labels):
             raise PellucidError(f"{predictions.source or 'predictions'}: have no masks; score boxes, or give masks")
-        areas, broken = _mask_areas(predictions, findings)
-        return replace(predictions, areas=areas).kept(~broken)
+        table, broken = run_table(predictions)
+        for row, why in broken.items():
+            findings.add("detections with a mask that cannot be read", f"{predictions.place(row)} ({why})")
+        sound = np.ones(len(table), dtype=bool)
+        sound[list(broken)] = False
+        return replace(predictions, areas=table.areas.astype(np.float64), mask=table).kept(sound)
     if protocol.geometry == "keypoints" and predictions.keypoints is not None:
         points = predictions.keypoints[:, :, :2]
         spread = points.max(1) - points.min(1) if points.shape[1] else np.zeros((len(points), 2))
         return replace(predictions, areas=spread[:, 0] * spread[:, 1])
     return replace(predictions, areas=_box_areas(predictions))
-
-
-def _mask_areas(predictions: ObjectColumns, findings: Findings) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    assert predictions.mask is not None
-    areas = np.zeros(len(predictions.labels))
-    broken = np.zeros(len(areas), dtype=bool)
-    for row in range(len(areas)):
-        try:
-            mask = predictions.mask(row)
-            if mask is None:
-                raise PellucidError("no mask")
-            areas[row] = as_run_lengths(mask).to_counts()[1::2].sum()
-        except PellucidError as error:
-            broken[row] = True
-            findings.add("detections with a mask that cannot be read", f"{predictions.place(row)} ({error})")
-    return areas, broken
 
 
 def spared(truths: ObjectColumns, predictions: ObjectColumns, protocol: Protocol) -> NDArray[np.bool_]:

@@ -1,11 +1,7 @@
 """From truths and detections in rows to what became of each detection, at every threshold and area."""
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +10,7 @@ from pellucid.metrics.detection import kernels
 from pellucid.metrics.detection.kernels import IGNORED, WRONG
 from pellucid.metrics.detection.parts import Part, Rows
 from pellucid.metrics.detection.protocol import Protocol
+from pellucid.metrics.detection.threads import in_threads
 
 
 @dataclass
@@ -148,18 +145,3 @@ def _thresholds(t: Rows, protocol: Protocol, inclusive: bool) -> NDArray[np.floa
         w, h = t.boxes[:, 2] + plus, t.boxes[:, 3] + plus
         made = np.minimum(made, (w * h / ((w + 10) * (h + 10)))[:, None])
     return made
-
-
-def in_threads(work: Callable[[int, int], object], count: int, least: int = 2_000) -> None:
-    """Calls ``work(begin, end)`` over ``count`` things, shared out between the processor's cores."""
-    shares = max(
-        1,
-        min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, count // least),
-    )
-    if shares == 1:
-        work(0, count)
-        return
-    cuts = [count * i // (shares * 4) for i in range(shares * 4 + 1)]
-    with ThreadPoolExecutor(shares) as pool:
-        for done in [pool.submit(work, a, b) for a, b in pairwise(cuts)]:
-            done.result()
