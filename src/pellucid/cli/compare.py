@@ -22,7 +22,7 @@ def run(
 ) -> None:
     """Scores both on the same images, resamples, and prints what differs."""
     from pellucid.metrics.comparing import compare
-    from pellucid.report.scores import comparison_lines
+    from pellucid.report.scores.tables import comparison_lines
 
     if protocol not in PROTOCOLS:
         raise PellucidError(

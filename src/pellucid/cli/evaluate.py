@@ -1,5 +1,7 @@
 """``pellucid evaluate``: how good predictions are, by an official protocol."""
 
+import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,9 @@ from pellucid.metrics.detection.protocols import PROTOCOLS
 from pellucid.metrics.detection.score import DetectionScore
 from pellucid.metrics.evaluation import NAMES, Evaluator
 from pellucid.metrics.score import Score
+
+_WORST = 100
+"""How many of the worst errors JSON lists."""
 
 _SUFFIXES = ("png", "pdf", "svg")
 
@@ -142,8 +147,13 @@ def _analysed(
 
 
 def _record(score: Score, found: _Analyses, written: list[Path]) -> dict[str, Any]:
-    made = score.record()
-    made["errors"] = None if found.errors is None else found.errors.record()
+    made, names = score.record(), list(score.per_class)
+    made["errors"] = None
+    if found.errors is not None:
+        made["errors"] = found.errors.record(worst=_WORST)
+        for one in itertools.chain.from_iterable(made["errors"]["worst"].values()):
+            one["class"] = names[one["label"]]
+            one["partner_class"] = None if one["partner_label"] is None else names[one["partner_label"]]
     made["intervals"] = None if found.intervals is None else found.intervals.record()
     if found.ties is not None:
         made["ties"] = {name: one.record() for name, one in found.ties.items()}
@@ -155,13 +165,14 @@ def _record(score: Score, found: _Analyses, written: list[Path]) -> dict[str, An
 
 
 def _lines(score: Score, found: _Analyses, per_class: bool, written: list[Path]) -> list[list[str]]:
-    from pellucid.report.scores import difference_lines, error_lines, per_class_lines, summary_lines, tie_lines
+    from pellucid.report.scores.analyses import difference_lines, tie_lines, worst_lines
+    from pellucid.report.scores.tables import error_lines, per_class_lines, summary_lines
 
     blocks = [[f"{score.title}, {score.images:,} images"], summary_lines(score, found.intervals)]
     if per_class:
         blocks.append(per_class_lines(score))
     if found.errors is not None:
-        blocks.append(error_lines(found.errors))
+        blocks += [error_lines(found.errors), worst_lines(found.errors, list(score.per_class))]
     if found.ties is not None:
         blocks.append(tie_lines(found.ties))
     if found.versus is not None:
@@ -242,6 +253,9 @@ def _pixel_calibration(dataset: Dataset, predictions: Predictions) -> Any:
 
 def _pixels(judge: Any, score: Score) -> Any:
     """The confusion of pixels, in the shape that the plot takes."""
+    import numpy as np
+
     from pellucid.metrics.detection.confusion import Confusion
 
-    return Confusion.of_pixels(judge.confusion, tuple(score.per_class))
+    none = np.zeros((1, judge.confusion.shape[1]), dtype=np.int64)  # no pixel of the truth is of no class
+    return Confusion(np.concatenate((judge.confusion, none)), (*score.per_class, "no class"), math.nan, math.nan)

@@ -39,8 +39,7 @@ def note_dropped(findings: Findings, predictions: Predictions) -> None:
     """Adds to a score's findings what reading the predictions left out."""
     for (kind, action), count in predictions.defects.counts.items():
         named = [f"{defect.item}: {defect.what}" for defect in predictions.defects.of(kind)[: findings.keep]]
-        told = "dropped" if action == "dropped" else "kept"
-        findings.add(f"predictions: {KINDS[kind].many}", named, told, count)
+        findings.add(f"predictions: {KINDS[kind].many}", named, "dropped" if action == "dropped" else "kept", count)
 
 
 def lines_of(blocks: Sequence[Sequence[str]]) -> str:

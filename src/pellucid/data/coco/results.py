@@ -107,7 +107,7 @@ def _keypoints(entries: Entries, rows: NDArray[np.int64]) -> NDArray[np.float64]
 
 def _complete_boxes(columns: ObjectColumns) -> None:
     """Boxes that the file does not give: of the mask, else of the keypoints."""
-    missing = np.isnan(columns.boxes).all(1)
+    missing = np.asarray(np.isnan(columns.boxes).all(1))
     if not missing.any():
         return
     if columns.keypoints is not None:

@@ -76,7 +76,7 @@ def _whole(data: NDArray, at: int, end: int) -> tuple[int, int]:
     at += minus
     begin, value = at, 0
     while at < end and 48 <= data[at] <= 57:
-        value = value * 10 + (data[at] - 48)
+        value = 10 * value + np.int64(data[at] - 48)
         at += 1
     if at == begin or at - begin > 18 or (at - begin > 1 and data[begin] == 48):
         return 0, -1
@@ -116,7 +116,7 @@ def _number(data: NDArray, at: int, end: int, powers: NDArray) -> tuple[float, i
             at += 1
         begin, said = at, 0
         while at < end and 48 <= data[at] <= 57 and at - begin < 4:
-            said = said * 10 + (data[at] - 48)
+            said = said * 10 + int(data[at] - 48)
             at += 1
         if at == begin or (at < end and 48 <= data[at] <= 57):
             return 0.0, -1
@@ -128,7 +128,7 @@ def _number(data: NDArray, at: int, end: int, powers: NDArray) -> tuple[float, i
 
 
 @njit(cache=True, nogil=True)
-def _rounded(digits: int, exponent: int, powers: NDArray) -> tuple[float, bool]:
+def _rounded(digits: np.uint64, exponent: int, powers: NDArray) -> tuple[float, bool]:
     """digits · 10^exponent as the nearest double, and whether it surely is the nearest."""
     if digits == 0:
         return 0.0, True
@@ -151,13 +151,13 @@ def _rounded(digits: int, exponent: int, powers: NDArray) -> tuple[float, bool]:
     error = ((high_a * power_a - product) + high_a * power_b + high_b * power_a) + high_b * power_b
     error += high * rest + low * power
     value = product + error
-    left = abs(error - (value - product))
-    if left < value * 5.5e-17:  # less than half of the distance to the next double, wherever it lies
+    left = error - (value - product)
+    if abs(left) < value * 2.7e-17:  # less than half of the distance to the next double, wherever it lies
         return value, True
     half = np.spacing(value) / 2
-    if math.frexp(value)[0] == 0.5:  # a power of two has a nearer neighbour below
+    if left < 0 and math.frexp(value)[0] == 0.5:  # a power of two has a nearer neighbour below
         half /= 2
-    return value, left < half * (1 - 1e-9)
+    return value, abs(left) < half * (1 - 1e-9)
 
 
 @njit(cache=True, nogil=True)
