@@ -72,11 +72,11 @@ def _blank(data: NDArray, at: int, end: int) -> int:
 @njit(cache=True, nogil=True)
 def _whole(data: NDArray, at: int, end: int) -> tuple[int, int]:
     """A whole number and where it ends; −1 for what is none of up to 18 digits."""
-    minus = at < end and data[at] == 45
+    minus = bool(at < end and data[at] == 45)
     at += minus
     begin, value = at, 0
     while at < end and 48 <= data[at] <= 57:
-        value = 10 * value + np.int64(data[at] - 48)
+        value = value * 10 + int(data[at] - 48)
         at += 1
     if at == begin or at - begin > 18 or (at - begin > 1 and data[begin] == 48):
         return 0, -1
@@ -88,12 +88,12 @@ def _whole(data: NDArray, at: int, end: int) -> tuple[int, int]:
 @njit(cache=True, nogil=True)
 def _number(data: NDArray, at: int, end: int, powers: NDArray) -> tuple[float, int]:
     """A number, rounded to the nearest double, and where it ends; −1 for what is none, or hard to round."""
-    minus = at < end and data[at] == 45
+    minus = bool(at < end and data[at] == 45)
     at += minus
     begin, digits, exponent, length = at, np.uint64(0), 0, 0
     while at < end and 48 <= data[at] <= 57:
         digits = digits * np.uint64(10) + np.uint64(data[at] - 48)
-        length += digits > 0
+        length += bool(digits > 0)
         at += 1
     if at == begin or (at - begin > 1 and data[begin] == 48):
         return 0.0, -1
@@ -102,7 +102,7 @@ def _number(data: NDArray, at: int, end: int, powers: NDArray) -> tuple[float, i
         point = at
         while at < end and 48 <= data[at] <= 57:
             digits = digits * np.uint64(10) + np.uint64(data[at] - 48)
-            length += digits > 0
+            length += bool(digits > 0)
             at += 1
         if at == point:
             return 0.0, -1
