@@ -13,7 +13,7 @@ help:
 	@echo "make demo   explain three sample photos by every method; the pictures go to demo/"
 	@echo "make test   lint, types and all tests"
 	@echo "make lint   lint and types alone"
-	@echo "make bench  speed and memory against captum, pytorch-grad-cam, lucent and pycocotools"
+	@echo "make bench  speed and memory against captum, pytorch-grad-cam, lucent, pycocotools, hotcoco and others"
 
 demo: $(UV)
 	@$(RUN) --no-dev pellucid demo --out demo
@@ -36,6 +36,10 @@ bench: $(UV)
 	$(RUN) python benchmarks/open_coco.py
 	$(RUN) python benchmarks/convert.py
 	$(RUN) python benchmarks/scenes.py
+	$(RUN) python benchmarks/coco_scores.py
+	$(RUN) python benchmarks/coco_scores.py masks
+	$(RUN) python benchmarks/bootstrap.py
+	$(RUN) python benchmarks/panoptic_quality.py
 
 .uv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pellucid needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }

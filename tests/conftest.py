@@ -1,6 +1,8 @@
 """What tests of several rooms share: a photo, the embedded classifier, random networks that still behave."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +13,19 @@ import pellucid
 from pellucid.models.classification import Classifier
 
 Shaken = Callable[..., nn.Module]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """The folder of a real data set, by its name; skips the test where it is missing."""
+
+    def found(name: str) -> Path:
+        path = Path(os.environ.get("PELLUCID_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")) / name
+        if not path.is_dir():
+            pytest.skip(f"the data set {name} is not there: set PELLUCID_DATA to the folder that holds it")
+        return path
+
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -489,10 +489,8 @@ def test_thresholds_that_are_none(thresholds):
 # --- real slices ----------------------------------------------------------------------------------------------------
 
 
-def test_real_slices():
-    folder = Path(os.environ.get("PELLUCID_DATA", ROOT / ".." / "shared" / "data")) / "isbi_em" / "labels"
-    if not folder.is_dir():
-        pytest.skip("the data set isbi_em is not there: set PELLUCID_DATA to the folder that holds it")
+def test_real_slices(real_data):
+    folder = real_data("isbi_em") / "labels"
     truths = [np.asarray(Image.open(path))[100:260, 80:240] > 0 for path in sorted(folder.glob("*.png"))[:2]]
     same = scored(*((said(t), said(t)) for t in truths)).summary
     errors = [name for name in same if name.endswith("error")]

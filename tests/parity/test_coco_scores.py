@@ -9,6 +9,7 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from scipy import ndimage
 
 from pellucid import open_dataset
 from pellucid.data.coco.results import result_columns
@@ -141,3 +142,69 @@ def test_masks(tmp_path, seed):
 @pytest.mark.parametrize("seed", range(8))
 def test_keypoints(tmp_path, seed):
     compare(*made_up(tmp_path, seed, keypoints=True, crowded=seed == 0), "keypoints")
+
+
+@pytest.mark.parametrize("kind", ["bbox", "segm"])
+def test_real_truth_with_disturbed_predictions(tmp_path, kind, real_data):
+    root = real_data("coco_mini")
+    truth = str(root / "annotations" / "instances_val2017.json")
+    data = open_dataset(f"coco:{truth}", as_annotated=True)
+    columns, rng = data.columns(), np.random.default_rng(0)
+    results = []
+    for row, image in enumerate(columns.images.tolist()):
+        for _ in range(int(rng.integers(0, 3))):
+            box = columns.boxes[row] + rng.normal(size=4) * rng.choice([0, 2, 15])
+            entry = {
+                "image_id": columns.ids[image],
+                "category_id": data.classes.source_id(int(columns.labels[row])),
+                "score": float(rng.choice([0.3, 0.7, rng.random()])),
+            }
+            if kind == "bbox":
+                entry["bbox"] = [*box[:2].tolist(), *np.maximum(box[2:], 1).tolist()]
+            else:
+                mask = np.roll(columns.mask(row).to_mask(), rng.integers(-4, 5, 2).tolist(), (0, 1))
+                entry["segmentation"] = _run_lengths(mask)
+            results.append(entry)
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    compare(truth, str(tmp_path / "results.json"), kind)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_boundaries(tmp_path, seed):
+    """pycocotools, given the smaller of mask IoU and boundary IoU; crowds keep mask IoU (Cheng et al. 2021)."""
+    truth, results = made_up(tmp_path, seed, masks=True)
+
+    class Judge(COCOeval):
+        def computeIoU(self, image, label):  # noqa: N802
+            values = super().computeIoU(image, label)
+            if len(values) == 0:
+                return values
+            there, found = self._gts[image, label], self._dts[image, label]
+            found = [found[i] for i in np.argsort([-d["score"] for d in found], kind="mergesort")]
+            bands = [[band(coco_mask.decode(one["segmentation"])) for one in side] for side in (found, there)]
+            for d, mine in enumerate(bands[0]):
+                for g, theirs in enumerate(bands[1]):
+                    if not there[g]["iscrowd"]:
+                        both, either = (mine & theirs).sum(), (mine | theirs).sum()
+                        values[d, g] = min(values[d, g], both / either if either else 0)
+            return values
+
+    def band(mask: np.ndarray) -> np.ndarray:
+        distance = max(1, round(0.02 * np.hypot(*mask.shape)))
+        padded = np.pad(mask.astype(bool), 1)
+        return mask.astype(bool) & ~ndimage.binary_erosion(padded, np.ones((3, 3)), distance)[1:-1, 1:-1]
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        there = COCO(truth)
+        found = there.loadRes(results)
+        for entry in found.anns.values():
+            entry["area"] = float(coco_mask.area(entry["segmentation"]))
+        judge = Judge(there, found, "segm")
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    data = open_dataset(f"coco:{truth}", as_annotated=True)
+    evaluator = DetectionEvaluator(data.classes, "coco-boundary")
+    evaluator.add_columns(data.columns(), result_columns(results, data, Defects()))
+    mine = [-1.0 if np.isnan(v) else v for v in evaluator.score().summary.values()]
+    assert np.allclose(mine, judge.stats, rtol=0, atol=1e-12)

@@ -23,14 +23,6 @@ CLASSES = Classes(tuple("abcdef"), source_ids=(7, 8, 20, 3, 92, 200), things=(Tr
 Pair = tuple[Annotations, Annotations]
 
 
-def real(name: str) -> Path:
-    """The folder of a real data set; skips the test where it is missing."""
-    path = Path(os.environ.get("PELLUCID_DATA", Path(__file__).parents[3] / "shared" / "data")) / name
-    if not path.is_dir():
-        pytest.skip(f"the data set {name} is not there: set PELLUCID_DATA to the folder that holds it")
-    return path
-
-
 def noisy_map(generator: np.random.Generator, size: tuple[int, int], crowds: bool) -> Panoptic:
     """Rectangles of all sizes over one another, on void: ids in no order."""
     ids = np.zeros(size, dtype=np.int64)
@@ -266,8 +258,8 @@ def test_torchmetrics_finds_the_same_where_its_rules_are_the_same() -> None:
         assert [mine[name][q] for q in ("PQ", "SQ", "RQ")] == pytest.approx(theirs[k].tolist(), abs=1e-7)
 
 
-def test_real_maps_against_a_disturbed_copy(tmp_path: Path) -> None:
-    data = open_dataset(f"panoptic:{real('panoptic_sample') / 'panoptic_examples.json'}")
+def test_real_maps_against_a_disturbed_copy(real_data, tmp_path: Path) -> None:
+    data = open_dataset(f"panoptic:{real_data('panoptic_sample') / 'panoptic_examples.json'}")
     generator = np.random.default_rng(3)
     pairs = []
     for sample in data:

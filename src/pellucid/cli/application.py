@@ -12,7 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    help="Opens up vision networks: what a network says of a photo, and why, offline.",
+    help="Opens vision networks up and scores them: what a network says, how good it is, and why, offline.",
     epilog="Start with: pellucid explain PHOTO.  Every command has its own --help.",
 )
 

@@ -77,7 +77,7 @@ def fit_polynomial(
     # Columns of one length, so that probabilities that are all small are no reason to fail.
     lengths = np.linalg.norm(R, axis=0)
     singular = np.linalg.svd(R / np.where(lengths > 0, lengths, 1), compute_uv=False)
-    if singular[-1] < 1e-9:
+    if singular[-1] < 1e-8:
         raise PellucidError(
             f"polynomial: the probabilities take too few values for degree {degree}; give more pixels or a lower degree"
         )
@@ -133,6 +133,9 @@ def _rising(R: np.ndarray, target: np.ndarray) -> np.ndarray:
         if not falling:
             break
         rows += [slope(x) for x in falling]
+    # What rounding left of a fall, where the probabilities hardly fix the coefficients, is tilted away.
+    rise = Polynomial(made).deriv()
+    made[1] += max(0.0, *(-rise(x) for x in (0.0, 1.0, *_level(rise))))
     return made
 
 

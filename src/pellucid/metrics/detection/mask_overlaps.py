@@ -45,8 +45,8 @@ def mask_overlaps(
 ) -> NDArray[np.float64]:
     """IoU of mask ``rows[p]`` of ours with ``others[p]`` of theirs, for every p; with a crowd, in shares of ours."""
     shared = np.zeros(len(rows), dtype=np.int64)
-    tables = [(table.first, table.begins, table.ends) for table in (ours, theirs)]
-    in_threads(lambda begin, end: intersections(begin, end, rows, others, *tables, shared), len(rows))
+    one, other = ((table.first, table.begins, table.ends) for table in (ours, theirs))
+    in_threads(lambda begin, end: intersections(begin, end, rows, others, one, other, shared), len(rows))
     own, there = ours.areas[rows], theirs.areas[others]
     whole = np.where(crowd, own, own + there - shared)
     return np.where(shared > 0, shared / np.maximum(whole, 1), 0.0)

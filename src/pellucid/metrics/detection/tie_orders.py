@@ -57,7 +57,7 @@ class ImageGroups:
 
 @dataclass
 class Orders:
-    """Orders to try: ``layout``, ``labels``, ``tried`` and ``still``, as ``tie_order_kernels.try_orders`` takes them."""
+    """Orders to try: ``layout``, ``labels``, ``tried``, ``still``, as ``tie_order_kernels.try_orders`` takes them."""
 
     layout: NDArray[np.int64]
     labels: NDArray[np.int64]
