@@ -179,7 +179,7 @@ def test_compare(pellucid: Run, root: Path):
         (["{truth}", "{good}", "--protocol", "coco-segm"], "have no masks"),
         (["{truth}", "{good}", "--protocol", "coco-keypoints"], "no keypoints"),
         (["{truth}", "{good}", "--protocol", "semantic"], "has no semantic map"),
-        (["{truth}", "{good}", "--protocol", "semantic", "--errors"], "--errors: is of detections, not of semantic"),
+        (["{truth}", "{good}", "--protocol", "semantic", "--errors"], "--errors: semantic has figures alone"),
         (["{truth}", "{good}", "--boundary"], "--protocol coco-boundary"),
         (["{truth}", "{good}", "--plots", "{good}"], "is a file; choose a folder"),
         (["{truth}", "{good}", "--plots", "p", "--plot-format", "bmp"], "--plot-format bmp"),
@@ -216,3 +216,17 @@ def test_pairs_on_ilsvrcs_list_count_neither_way(pellucid: Run, root: Path, tmp_
     assert pellucid(*arguments).items["per_class"][data.classes[label]]["AP"] is not None
     (tmp_path / "bad.txt").write_text("nobody cat\n")
     assert "line 1: no image is called 'nobody'" in pellucid(*arguments, "--exclude", tmp_path / "bad.txt").complaint
+
+
+def test_segments_that_went_wrong_are_listed(pellucid: Run, root: Path):
+    spec = f"panoptic:{root / 'panoptic'}"
+    worse = f"panoptic:{root / 'worse'}"
+    convert("scenes:n=12,size=96,seed=5", worse)
+    for path in sorted((root / "worse" / "annotations").glob("panoptic_*/*.png"))[:3]:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        Image.fromarray(np.roll(pixels, 25, 1)).save(path)
+    found = pellucid("evaluate", spec, worse, "-p", "panoptic", "--errors", "--json")
+    assert found.code == 0, found.err
+    assert found.items["errors"]["counts"]["false negative"] > 0
+    assert "false positive" in pellucid("evaluate", spec, worse, "-p", "panoptic", "--errors").out

@@ -1,5 +1,7 @@
 """``pellucid compare``: whether predictions B are really better than A."""
 
+from dataclasses import replace
+
 from pellucid.cli.common import print_json
 from pellucid.cli.scoring import fed, lines_of, note_dropped, opened, predicted
 from pellucid.errors import PellucidError, nearest
@@ -45,4 +47,10 @@ def run(
         return
     head = [f"{scores[0].title}, {scores[0].images:,} images, {bootstrap:,} resamplings", f"A  {a}", f"B  {b}"]
     told = [[f"{name}: {line}" for line in score.findings.lines()] for name, score in zip("AB", scores, strict=True)]
-    print(lines_of([head, comparison_lines(made, per_class=per_class), *told]))
+    blocks = [head, comparison_lines(made), *told]
+    if per_class:
+        main = next(iter(made.figures))
+        name = main if all(main in row for row in made.per_class.values()) else "AP"
+        rows = {of: row[name] for of, row in made.per_class.items() if name in row}
+        blocks.append([f"{name} of each class", *comparison_lines(replace(made, figures=rows))])
+    print(lines_of(blocks))

@@ -2,13 +2,14 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pellucid.cli.common import check_folder, print_json
-from pellucid.cli.scoring import fed, lines_of, note_dropped, opened, predicted
+from pellucid.cli.scoring import fed, finite, lines_of, note_dropped, opened, predicted
 from pellucid.data import Dataset, Predictions
 from pellucid.data.tables import read_lines
 from pellucid.errors import PellucidError, nearest
@@ -21,7 +22,13 @@ from pellucid.metrics.score import Score
 _WORST = 100
 """How many of the worst errors JSON lists."""
 
+_RECORDED = ("panoptic", "ilsvrc-loc", "kaggle-loc")
+"""The protocols beside those of detections that record what became of every segment or image."""
+
 _SUFFIXES = ("png", "pdf", "svg")
+
+
+_SUCCESS = ("match", "right")
 
 
 @dataclass
@@ -29,6 +36,7 @@ class _Analyses:
     """What was asked for beside the figures."""
 
     errors: Any = None
+    outcomes: list[dict[str, Any]] | None = None
     intervals: Any = None
     ties: Any = None
     versus: Any = None
@@ -54,7 +62,7 @@ def run(
     json_output: bool,
 ) -> None:
     """Scores, prints, and draws."""
-    _check(protocol, {"--errors": errors, "--bootstrap": bootstrap, "--ties": ties, "--versus": versus})
+    _check(protocol, {"--bootstrap": bootstrap, "--ties": ties, "--versus": versus}, errors)
     if plot_format not in _SUFFIXES:
         raise PellucidError(f"--plot-format {plot_format}: give {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
     if plots is not None:
@@ -72,19 +80,24 @@ def run(
             from pellucid.metrics.differences import differences
 
             found.versus = differences(dataset.columns(), said.columns(), judge.protocol, other)
+    elif errors:
+        wrong = [one for one in judge.records() if one.kind not in _SUCCESS]  # type: ignore[attr-defined]
+        found.outcomes = [vars(one) | {"class": dataset.classes[one.label]} for one in wrong]
     written = _drawn(plots, plot_format, judge, score, found, (dataset, said)) if plots is not None else []
     if json_output:
-        print_json(_record(score, found, written))
+        print_json(finite(_record(score, found, written)))
     else:
         print(lines_of(_lines(score, found, per_class, written)))
 
 
-def _check(protocol: str, wanted: dict[str, object]) -> None:
+def _check(protocol: str, wanted: dict[str, object], errors: bool) -> None:
     if protocol not in NAMES:
         raise PellucidError(f"--protocol {protocol}: unknown{nearest(protocol, NAMES)}; there are {', '.join(NAMES)}")
     asked = next((name for name, value in wanted.items() if value), None)
     if asked is not None and protocol not in PROTOCOLS:
         raise PellucidError(f"{asked}: is of detections, not of {protocol}; leave it out, or choose another --protocol")
+    if errors and protocol not in (*PROTOCOLS, *_RECORDED):
+        raise PellucidError(f"--errors: {protocol} has figures alone, no list of errors; leave it out")
 
 
 def _options(protocol: str, dataset: Dataset, across: bool, boundary: bool, exclude: Path | None) -> dict[str, Any]:
@@ -149,6 +162,8 @@ def _analysed(
 def _record(score: Score, found: _Analyses, written: list[Path]) -> dict[str, Any]:
     made, names = score.record(), list(score.per_class)
     made["errors"] = None
+    if found.outcomes is not None:
+        made["errors"] = {"counts": Counter(one["kind"] for one in found.outcomes), "worst": found.outcomes[:_WORST]}
     if found.errors is not None:
         made["errors"] = found.errors.record(worst=_WORST)
         for one in itertools.chain.from_iterable(made["errors"]["worst"].values()):
@@ -165,7 +180,7 @@ def _record(score: Score, found: _Analyses, written: list[Path]) -> dict[str, An
 
 
 def _lines(score: Score, found: _Analyses, per_class: bool, written: list[Path]) -> list[list[str]]:
-    from pellucid.report.scores.analyses import difference_lines, tie_lines, worst_lines
+    from pellucid.report.scores.analyses import difference_lines, outcome_lines, tie_lines, worst_lines
     from pellucid.report.scores.tables import error_lines, per_class_lines, summary_lines
 
     blocks = [[f"{score.title}, {score.images:,} images"], summary_lines(score, found.intervals)]
@@ -173,6 +188,8 @@ def _lines(score: Score, found: _Analyses, per_class: bool, written: list[Path])
         blocks.append(per_class_lines(score))
     if found.errors is not None:
         blocks += [error_lines(found.errors), worst_lines(found.errors, list(score.per_class))]
+    if found.outcomes is not None:
+        blocks.append(outcome_lines(found.outcomes))
     if found.ties is not None:
         blocks.append(tie_lines(found.ties))
     if found.versus is not None:

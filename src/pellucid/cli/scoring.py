@@ -1,5 +1,6 @@
 """What ``evaluate`` and ``compare`` share: opening truth and predictions, and feeding an evaluator."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,3 +46,12 @@ def note_dropped(findings: Findings, predictions: Predictions) -> None:
 def lines_of(blocks: Sequence[Sequence[str]]) -> str:
     """Blocks of lines with an empty line between them."""
     return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def finite(value: Any) -> Any:
+    """A record with null for every number that JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

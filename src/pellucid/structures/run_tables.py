@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pellucid.compiled import compiled
 from pellucid.errors import PellucidError
 from pellucid.structures.columns import ObjectColumns
 from pellucid.structures.masks import as_run_lengths
@@ -100,7 +100,7 @@ def from_texts(texts: list[bytes], sizes: NDArray[np.int64]) -> tuple[RunTable, 
     return RunTable(sizes, runs_first, begins[:count].copy(), ends[:count].copy()), sound
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _decode(
     data: NDArray, first: NDArray, pixels: NDArray, begins: NDArray, ends: NDArray, runs_first: NDArray, sound: NDArray
 ) -> int:
@@ -115,7 +115,7 @@ def _decode(
                 if at >= first[m + 1] or shift > 30:
                     good = False
                     break
-                digit = np.int64(data[at]) - 48
+                digit = int(data[at]) - 48
                 at += 1
                 if digit < 0 or digit > 63:
                     good = False
@@ -145,7 +145,7 @@ def _decode(
     return made
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _boxes(first: NDArray, begins: NDArray, ends: NDArray, heights: NDArray, made: NDArray) -> None:
     for m in range(len(first) - 1):
         if first[m] == first[m + 1]:

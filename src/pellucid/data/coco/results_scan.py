@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pellucid.compiled import compiled
 
 _LOWEST, _HIGHEST = -60, 30
 
@@ -62,14 +63,14 @@ def scan(data: bytes) -> Boxes | None:
     return images, categories, scores, boxes
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _blank(data: NDArray, at: int, end: int) -> int:
     while at < end and (data[at] == 32 or data[at] == 10 or data[at] == 13 or data[at] == 9):
         at += 1
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _whole(data: NDArray, at: int, end: int) -> tuple[int, int]:
     """A whole number and where it ends; −1 for what is none of up to 18 digits."""
     minus = bool(at < end and data[at] == 45)
@@ -85,7 +86,7 @@ def _whole(data: NDArray, at: int, end: int) -> tuple[int, int]:
     return (-value if minus else value), at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _number(data: NDArray, at: int, end: int, powers: NDArray) -> tuple[float, int]:
     """A number, rounded to the nearest double, and where it ends; −1 for what is none, or hard to round."""
     minus = bool(at < end and data[at] == 45)
@@ -127,7 +128,7 @@ def _number(data: NDArray, at: int, end: int, powers: NDArray) -> tuple[float, i
     return (-value if minus else value), at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rounded(digits: np.uint64, exponent: int, powers: NDArray) -> tuple[float, bool]:
     """digits · 10^exponent as the nearest double, and whether it surely is the nearest."""
     if digits == 0:
@@ -160,7 +161,7 @@ def _rounded(digits: np.uint64, exponent: int, powers: NDArray) -> tuple[float, 
     return value, abs(left) < half * (1 - 1e-9)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _scan(data: NDArray, begin: int, end: int, last: bool, powers: NDArray, ids: NDArray, numbers: NDArray) -> int:
     """Reads objects from ``begin`` to ``end``; how many, −1 at the first thing that is unusual.
 

@@ -5,9 +5,9 @@ with the processor's wide registers; sums are of whole numbers in doubles, hence
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pellucid.compiled import compiled, compiled_as_numpy_divides
 from pellucid.metrics.detection.kernels import IGNORED, RIGHT, WRONG
 
 LANES = 64
@@ -16,7 +16,7 @@ MIXED = 3
 """Said of a detection in an area where its state is not the same at all thresholds, or right at all."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def kinds_of(states: NDArray, begin: int, end: int, kinds: NDArray) -> None:
     """uint8 (M, A): WRONG or IGNORED where a detection is so at every threshold, else MIXED. ``states``: (M, A, T)."""
     for m in range(begin, end):
@@ -29,7 +29,7 @@ def kinds_of(states: NDArray, begin: int, end: int, kinds: NDArray) -> None:
             kinds[m, a] = kind
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled_as_numpy_divides
 def _climb(sums: NDArray, row: NDArray, plain: NDArray, total: NDArray, interpolation: int, epsilon: float) -> None:
     """Takes a right detection off the sums of a threshold, (5, 64), and adds what it holds of the curve."""
     # Written out for each interpolation: a choice inside the loop over lanes would keep it from wide registers.
@@ -59,7 +59,7 @@ def _climb(sums: NDArray, row: NDArray, plain: NDArray, total: NDArray, interpol
             sums[4, r] += sums[2, r] * row[r] / total[r]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled_as_numpy_divides
 def _reached(right: float, total: float, interpolation: int) -> float:
     """How many points of recall so many right ones reach."""
     if right == 0.0 or interpolation == 2:
@@ -70,7 +70,7 @@ def _reached(right: float, total: float, interpolation: int) -> float:
     return point + 1.0 if point * 0.01 <= right / total else point
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled_as_numpy_divides
 def average_weighted(
     weights: NDArray,
     first: NDArray,

@@ -1,16 +1,16 @@
 """Compiled loops over the detections and truths of an image, whatever their classes: error types and confusion."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pellucid.compiled import compiled
 from pellucid.metrics.detection.kernels import GIVEN, IGNORED, RIGHT, area_under, box_overlap
 
 CLS, LOC, BOTH, DUPE, BKG, MISS = 1, 2, 3, 4, 5, 6
 """What the kernels call a type; 0 where there is none."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fill_overlaps(
     values: NDArray,
     d0: int,
@@ -38,7 +38,7 @@ def fill_overlaps(
                 values[d - d0, g - t0] = box_overlap(d_boxes[d], t_boxes[g], kind, t_ignored[g])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def type_errors(
     begin: int,
     end: int,
@@ -131,7 +131,7 @@ def type_errors(
                     claimants[g] = d
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _is_copy(g: int, label: int, t0: int, t1: int, t_labels: NDArray, t_numbers: NDArray) -> bool:
     """Whether the same object stands among the truths with a label too: of a hierarchy it has a copy a class above."""
     for h in range(t0, t1):  # noqa: SIM110 - compiled
@@ -140,7 +140,7 @@ def _is_copy(g: int, label: int, t0: int, t1: int, t_labels: NDArray, t_numbers:
     return False
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def precision_of_classes(first: NDArray, right: NDArray, totals: NDArray, points: NDArray, precisions: NDArray) -> None:
     """Average precision of each class, 0 where it has no truth. ``right``: bool, class by class in the order of scores.
 
@@ -156,7 +156,7 @@ def precision_of_classes(first: NDArray, right: NDArray, totals: NDArray, points
         precisions[k] = area_under(curve, found, totals[k], 0, points) if totals[k] else 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_confusions(
     d_first: NDArray,
     t_first: NDArray,

@@ -5,8 +5,9 @@ the groups; they are compiled at their first call and kept on disk.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pellucid.compiled import compiled
 
 WRONG, RIGHT, IGNORED = 0, 1, 2
 
@@ -14,7 +15,7 @@ IOU, INCLUSIVE_IOU, GIOU, GIVEN = 0, 1, 2, 3
 """How overlaps come about: from boxes xywh, from the same with both ends counted, generalised, or read from a table."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def box_overlap(d: NDArray, t: NDArray, kind: int, crowd: bool) -> float:
     """The overlap of a detection's box and a truth's, xywh. ``crowd``: intersection over the detection's area.
 
@@ -41,7 +42,7 @@ def box_overlap(d: NDArray, t: NDArray, kind: int, crowd: bool) -> float:
     return shared / union - (hull - union) / hull
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sort_into_groups(order: NDArray, groups: NDArray, count: int) -> tuple[NDArray, NDArray]:
     """The rows of ``order`` brought together by group, in their order within each; offsets, (count + 1,), as well."""
     first = np.zeros(count + 1, dtype=np.int64)
@@ -58,7 +59,7 @@ def sort_into_groups(order: NDArray, groups: NDArray, count: int) -> tuple[NDArr
     return rows, first
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def match_best_free(
     begin: int,
     end: int,
@@ -132,7 +133,7 @@ def match_best_free(
                         partners[place, s] = t0 + chosen
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def match_best(
     begin: int,
     end: int,
@@ -189,7 +190,7 @@ def match_best(
                         partners[place, s] = t0 + chosen
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def match_groups(
     begin: int,
     end: int,
@@ -234,7 +235,7 @@ def match_groups(
                         partners[place, s] = -2 - (t0 + chosen)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def average(
     first: NDArray,
     states: NDArray,
@@ -288,7 +289,7 @@ def average(
                 precisions[a, s, k] = area_under(curve, right, total, interpolation, points)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def area_under(curve: NDArray, right: int, total: int, interpolation: int, points: NDArray) -> float:
     """Average precision from the precision at each right detection, which is overwritten by its envelope.
 
@@ -321,7 +322,7 @@ def area_under(curve: NDArray, right: int, total: int, interpolation: int, point
     return value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def repeats(rows: NDArray, first: NDArray, images: NDArray, scores: NDArray, boxes: NDArray) -> NDArray:
     """The places of detections that have the class, image, score and box of an earlier one.
 

@@ -1,14 +1,14 @@
 """Intersections of masks as run lengths, compiled."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pellucid.compiled import compiled
 from pellucid.metrics.detection.threads import in_threads
 from pellucid.structures.run_tables import RunTable
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def intersections(
     begin: int, end: int, rows: NDArray, others: NDArray, ours: tuple, theirs: tuple, shared: NDArray
 ) -> None:

@@ -4,13 +4,13 @@ A *level* is a run of detections with the same score, of a class or of an image 
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pellucid.compiled import compiled
 from pellucid.metrics.detection.kernels import RIGHT, WRONG, area_under
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def extreme_precision(
     first: NDArray,
     levels: NDArray,
@@ -57,7 +57,7 @@ def extreme_precision(
                 precisions[a, s, k] = area_under(curve, right, positives[a, k], interpolation, points)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def one_order_serves(first: NDArray, levels: NDArray, states: NDArray, begin: int, end: int, serves: NDArray) -> None:
     """Whether an order sets right before wrong in every level at all thresholds at once: bool (A, K), made False if
     not.
@@ -83,7 +83,7 @@ def one_order_serves(first: NDArray, levels: NDArray, states: NDArray, begin: in
                 at = levels[at]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def key_of(states: NDArray, m: int, a: int) -> int:
     """How early a detection should come for the best figures over all thresholds: more is earlier."""
     right, wrong = 0, 0
@@ -93,7 +93,7 @@ def key_of(states: NDArray, m: int, a: int) -> int:
     return right * (states.shape[2] + 1) - wrong
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_right(
     begins: NDArray,
     sizes: NDArray,

@@ -4,14 +4,14 @@ A *level* is a run of detections with the same score in an image and class.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pellucid.compiled import compiled
 from pellucid.metrics.detection.kernels import IGNORED, RIGHT, WRONG
 from pellucid.metrics.detection.tie_kernels import key_of
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def try_orders(
     groups: NDArray,
     places: NDArray,
@@ -126,7 +126,7 @@ def try_orders(
                         together_recall[a, k, b] = False
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _still(still: NDArray, ends: NDArray, begin: int, start: int, i: int) -> int:
     """How many that reach no truth come after detection ``i`` in its level."""
     count = 0
@@ -135,7 +135,7 @@ def _still(still: NDArray, ends: NDArray, begin: int, start: int, i: int) -> int
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _ordered(
     tried: NDArray, still: NDArray, ends: NDArray, begin: int, start: int, n: int, a: int, upper: bool
 ) -> bool:
@@ -151,7 +151,7 @@ def _ordered(
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def bound_orders(
     groups: NDArray,
     places: NDArray,

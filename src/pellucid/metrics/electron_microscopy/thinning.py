@@ -1,9 +1,9 @@
 """Membranes thinned to one pixel, so that their width does not count."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pellucid.compiled import compiled
 from pellucid.metrics.electron_microscopy.rand import cells
 
 LINE = -1
@@ -26,7 +26,7 @@ def thinned_cells(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     return np.maximum(ground[1:-1, 1:-1], 0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _flood(ground: NDArray[np.int32], stride: int, pixels: int) -> None:  # pragma: no cover
     """Labels each zero of ``ground`` (flat, in place) like what reaches it first, or as line where two labels meet."""
     steps = (-stride, -1, 1, stride)

@@ -4,10 +4,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pellucid.compiled import compiled
 from pellucid.metrics.electron_microscopy.rand import check_sizes
 
 
@@ -51,7 +51,7 @@ def above(probability_map: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
     return probability_map.astype(np.float64, copy=False) > threshold
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _flip(
     pixels: NDArray[np.uint8], positions: NDArray[np.int64], stride: int, simple: NDArray[np.bool_]
 ) -> None:  # pragma: no cover

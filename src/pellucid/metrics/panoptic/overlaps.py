@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pellucid.compiled import compiled
 
 Counts = NDArray[np.int64]
 
@@ -86,7 +87,7 @@ def _summed(where: Counts, pixels: Counts, length: int) -> Counts:
     return made
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _place(id, known, places):  # type: ignore[no-untyped-def]
     low, high = 0, len(known)
     while low < high:
@@ -98,7 +99,7 @@ def _place(id, known, places):  # type: ignore[no-untyped-def]
     return places[low] if low < len(known) and known[low] == id else len(known)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count(truth, prediction, truth_known, truth_places, prediction_known, prediction_places, table):  # type: ignore[no-untyped-def]
     # Segments are wide: most pixels repeat the one before, and along a ragged outline two ids take turns. So the last
     # two ids of either map are remembered, and the others looked up.
@@ -126,7 +127,7 @@ def _count(truth, prediction, truth_known, truth_places, prediction_known, predi
     table[row, column] += n - began
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _places(ids, known, places):  # type: ignore[no-untyped-def]
     made = np.empty(len(ids), dtype=np.int64)
     if len(ids) == 0:

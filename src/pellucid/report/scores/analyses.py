@@ -1,7 +1,8 @@
 """What stands behind figures, for a terminal: tie ranges, the causes of a difference, the worst errors."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pellucid.report.scores.text import WIDTH, cut, interval, number, table, wrapped
 
@@ -71,6 +72,22 @@ def worst_lines(analysis: "ErrorAnalysis", names: Sequence[str], count: int = 10
         return []
     head = ["type", "image", "", "class", "score", "box", "belongs with, IoU"]
     return ["the worst errors", *(line[: WIDTH + 20] for line in table(head, rows, left=(0, 1, 3, 5, 6)))]
+
+
+def outcome_lines(outcomes: Sequence[Mapping[str, Any]], count: int = 10) -> list[str]:
+    """How many segments or images went wrong, by kind, and the first of them."""
+    if not outcomes:
+        return ["no errors"]
+    counts = Counter(one["kind"] for one in outcomes)
+    rows = [
+        [one["kind"], cut(one["image"], _SAID), cut(one["class"], 24), number(one["iou"], 2)]
+        for one in outcomes[:count]
+    ]
+    return [
+        ", ".join(f"{kind}: {n:,}" for kind, n in counts.most_common()),
+        *table(["error", "image", "class", "IoU"], rows, left=(0, 1, 2)),
+        *([f"… and {len(outcomes) - count:,} more"] if len(outcomes) > count else []),
+    ]
 
 
 def _signed(value: float) -> str:
