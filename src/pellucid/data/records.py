@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,7 +14,6 @@ from pellucid.data.defects import Defects
 from pellucid.data.images import oriented_size, read_sized
 from pellucid.errors import PellucidError
 from pellucid.structures import (
-    FLAG_BITS,
     Annotations,
     Classes,
     Instances,
@@ -273,24 +271,17 @@ class RecordDataset(Dataset):
     def _instances(self, index: int, size: Size) -> Instances:
         records = self.records
         rows = slice(int(records.first[index]), int(records.first[index + 1]))
-        flags = records.flags[rows]
         masks = None
         if records.mask is not None:
             read = (records.mask(row, size) for row in range(rows.start, rows.stop))
             masks = Masks([Polygons(size, ()) if mask is None else mask for mask in read], size)
-
-        def column(values: NDArray | None, dtype: torch.dtype) -> Tensor | None:
-            return None if values is None else torch.tensor(values[rows], dtype=dtype)
-
-        return Instances(
-            boxes=torch.tensor(records.boxes[rows], dtype=torch.float32),
-            labels=torch.tensor(records.labels[rows]),
-            scores=column(records.scores, torch.float32),
-            masks=masks,
-            keypoints=column(records.keypoints, torch.float32),
-            areas=column(records.areas, torch.float32),
-            ids=column(records.ids, torch.int64),
-            **{name: torch.from_numpy((flags & bit) != 0) for name, bit in FLAG_BITS.items()},
+        known = {name: getattr(records, name) for name in ("scores", "keypoints", "areas", "ids")}
+        return Instances.from_arrays(
+            records.boxes[rows],
+            records.labels[rows],
+            records.flags[rows],
+            masks,
+            **{name: None if column is None else column[rows] for name, column in known.items()},
         )
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -96,24 +95,18 @@ class ObjectColumns:
     def instances(self, image: int, size: tuple[int, int]) -> Instances:
         """The objects of an image of ``size`` (H, W), as one structure. Raises PellucidError for a broken mask."""
         rows = slice(int(self.first[image]), int(self.first[image + 1]))
-        boxes, flags = torch.from_numpy(self.boxes[rows]), self.flags[rows]
-        masks = None
+        boxes, masks = self.boxes[rows], None
         if self.mask is not None:
             found = [self.mask(row) for row in range(rows.start, rows.stop)]
             whole = [mask for mask in found if mask is not None]
             masks = Masks(whole, size) if len(whole) == len(found) else None
-
-        def column(values: NDArray[np.float64] | None) -> Tensor | None:
-            return None if values is None else torch.tensor(values[rows], dtype=torch.float32)
-
-        return Instances(
-            boxes=torch.cat((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1).float(),
-            labels=torch.from_numpy(self.labels[rows].copy()),
-            scores=column(self.scores),
-            masks=masks,
-            keypoints=column(self.keypoints),
-            areas=column(self.areas),
-            **{name: torch.from_numpy((flags & bit) != 0) for name, bit in FLAG_BITS.items()},
+        known = {name: getattr(self, name) for name in ("scores", "keypoints", "areas")}
+        return Instances.from_arrays(
+            np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1),
+            self.labels[rows],
+            self.flags[rows],
+            masks,
+            **{name: None if column is None else column[rows] for name, column in known.items()},
         )
 
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.errors import PellucidError
@@ -66,6 +68,29 @@ class Instances:
     def empty(cls) -> "Instances":
         """No object."""
         return cls(torch.zeros((0, 4)), torch.zeros(0, dtype=torch.int64))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        boxes: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        flags: NDArray[np.uint8],
+        masks: Masks | None = None,
+        **columns: NDArray[Any] | None,
+    ) -> "Instances":
+        """From rows of columns: boxes xyxy (N, 4), labels (N,), flags (N,) as ``FLAG_BITS``, others by name."""
+        dtypes = {"ids": torch.int64}
+        known: dict[str, Any] = {
+            name: None if values is None else torch.tensor(values, dtype=dtypes.get(name, torch.float32))
+            for name, values in columns.items()
+        }
+        return cls(
+            boxes=torch.tensor(boxes, dtype=torch.float32),
+            labels=torch.tensor(labels),
+            masks=masks,
+            **known,
+            **{name: torch.from_numpy((flags & bit) != 0) for name, bit in FLAG_BITS.items()},
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
