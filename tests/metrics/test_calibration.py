@@ -316,7 +316,7 @@ def test_a_masked_true_class_makes_the_likelihood_infinite_and_is_noted() -> Non
     score = scored.score()
     assert score.summary["NLL"] == math.inf
     assert score.summary["Brier"] == 1.5
-    assert score.findings.lines() == ["1 images whose true class has a score of −inf (counted as given): a"]
+    assert score.findings.lines() == ["images whose true class has a score of −inf: 1 (counted as given): a"]
 
 
 def test_nothing_scored_is_undefined() -> None:
@@ -522,7 +522,7 @@ def test_detections_whose_score_is_no_number_are_left_out_and_noted() -> None:
     scored.add("a.jpg", [0.5, math.nan], [True, True])
     assert scored.curve.counts.sum() == 1
     assert scored.score().findings.lines() == [
-        "1 detections with a score that is no number (dropped): a.jpg, detection 1"
+        "detections with a score that is no number: 1 (dropped): a.jpg, detection 1"
     ]
     with pytest.raises(PellucidError, match=r"b\.jpg: scores: the one at 1 is 7"):
         scored.add("b.jpg", [math.nan, 7.0], [True, True])

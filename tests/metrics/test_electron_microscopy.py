@@ -399,7 +399,7 @@ def test_slices_without_cells_have_no_rand_score(recwarn):
     assert score.summary["rand_F"] == 1.0
     assert score.summary["pixel_error"] == pytest.approx((0 + 12 / 15) / 2)
     assert score.findings.lines() == [
-        "1 slices without a cell in the truth, left out of the Rand F-scores (kept): 1.png"
+        "slices without a cell in the truth, left out of the Rand F-scores: 1 (kept): 1.png"
     ]
     alone = scored((said(empty), said(empty))).summary
     assert all(math.isnan(alone[f]) for f in ("rand_F", "rand_F_pooled", "rand_F_error", "pixel_F_error"))

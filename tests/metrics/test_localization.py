@@ -119,7 +119,7 @@ def test_excluded_images_leave_the_localization_error_alone() -> None:
     assert score.per_class["owl"]["localization_error_top1"] == 1.0
     assert math.isnan(score.per_class["dog"]["localization_error_top5"])
     assert score.images == 4
-    assert score.findings.lines() == ["1 excluded images that were not scored (dropped): nowhere"]
+    assert score.findings.lines() == ["excluded images that were not scored: 1 (dropped): nowhere"]
     assert [r.located for r in evaluator.records()] == [True, False, False, True]
 
 

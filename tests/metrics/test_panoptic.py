@@ -130,7 +130,7 @@ def test_a_missed_segment_names_what_covers_most_of_it() -> None:
 def test_a_true_segment_without_pixels_is_missed_and_noted() -> None:
     evaluator = scored(said([1, 1], Segment(1, CAT), Segment(2, DOG)), said([1, 1], Segment(1, CAT)))
     assert counts(evaluator, "dog") == (0, 0, 0, 1)
-    assert evaluator.score().findings.lines() == ["1 true segments without pixels (counted as given): a, segment 2"]
+    assert evaluator.score().findings.lines() == ["true segments without pixels: 1 (counted as given): a, segment 2"]
 
 
 def test_annotated_areas_that_differ_from_the_pixels_reserve_the_figures() -> None:

@@ -251,6 +251,8 @@ class TestBadInput:
         one = said(ONE, [])
         with pytest.raises(PellucidError, match="2 predictions for 1 images"):
             evaluate([one], [one, one])
+        with pytest.raises(PellucidError, match=r"'a.json' is a path; give what pellucid.data.read_predictions"):
+            evaluate([one], "a.json")
         with pytest.raises(PellucidError, match="that have no truth, such as 'b'"):
             evaluate({"a": one}, {"b": one})
         assert evaluate({"a": one, "c": one}, {"a": one}).images == 2

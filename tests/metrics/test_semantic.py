@@ -75,7 +75,7 @@ def test_pixels_of_no_class_are_errors():
     assert score.summary["pixel_accuracy"] == 2 / 4
     assert score.per_class["road"]["IoU"] == 1.0
     assert score.findings.lines() == [
-        "2 pixels predicted as no class (255), which count as wrong (counted as given), such as 0.png, 2 pixels"
+        "pixels predicted as no class (255), which count as wrong: 2 (counted as given), such as 0.png, 2 pixels"
     ]
 
 
@@ -98,7 +98,7 @@ def test_nothing_is_nan_without_a_warning(recwarn):
     for evaluator in (SemanticEvaluator(CLASSES, boundary=True), scored(([[255]], [[1]]), boundary=True)):
         score = evaluator.score()
         assert all(math.isnan(value) for value in score.summary.values())
-    assert score.findings.lines() == ["1 images whose truth is ignored throughout (dropped): 0.png"]
+    assert score.findings.lines() == ["images whose truth is ignored throughout: 1 (dropped): 0.png"]
     assert score.images == 1
     assert not recwarn.list
 

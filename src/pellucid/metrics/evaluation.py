@@ -1,6 +1,7 @@
 """One call for every protocol: truths and predictions in, a score out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from pellucid.errors import PellucidError, nearest
@@ -126,6 +127,12 @@ class Pairs:
     """
 
     def __init__(self, truths: Truths, predictions: Predictions) -> None:
+        for given, reader in (
+            (truths, "open_dataset(path, as_annotated=True)"),
+            (predictions, "read_predictions(path, truths)"),
+        ):
+            if isinstance(given, (str, Path)):
+                raise PellucidError(f"'{given}' is a path; give what pellucid.data.{reader} reads from it")
         self.truths, self.predictions = truths, predictions
         self.names, self.ids = _names_of(truths)
         if len(self.names) == 0:

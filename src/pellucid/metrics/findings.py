@@ -42,7 +42,7 @@ class Findings:
         return sum(n for (kind, _), n in self.counts.items() if kind == what)
 
     def lines(self) -> list[str]:
-        """One line a kind: '3 detections with a score that is no number (dropped), such as 12.jpg, object 3'."""
+        """One line a kind: 'detections with a score that is no number: 5 (dropped), such as 12.jpg, object 3'."""
         made = []
         for (what, action), n in self.counts.items():
             named = "; ".join(self.examples[what, action])
@@ -53,7 +53,7 @@ class Findings:
                 if named
                 else ""
             )
-            made.append(f"{n:,} {what} ({action}){some}")
+            made.append(f"{what}: {n:,} ({action}){some}")
         return made
 
     def record(self) -> list[dict[str, object]]:

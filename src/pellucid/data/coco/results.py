@@ -121,8 +121,6 @@ def _complete_boxes(columns: ObjectColumns) -> None:
         sound = np.ones(len(table), dtype=bool)
         sound[list(broken)] = False
         columns.boxes[np.flatnonzero(missing)[sound]] = table.boxes[sound]
-        # What has a broken mask is told as that, not as a missing box.
-        columns.boxes[np.flatnonzero(missing)[~sound]] = 0 if columns.keypoints is None else np.nan
 
 
 class _ResultMasks:

@@ -111,11 +111,11 @@ class DetectionEvaluator:
 def _note_whole(matches: Matches, findings: Findings) -> None:
     """What can only be said when all images are there."""
     if len(matches.rows) == 0:
-        findings.add("images, and not one detection in them", [], "counted as given", len(matches.part))
+        findings.add("not one detection, in images", [], "counted as given", len(matches.part))
     per_class = matches.first[1:] - matches.first[:-1]
     lost = per_class[matches.positives[0] == 0].sum()
     if matches.positives.sum() == 0:
-        findings.add("images, and not one truth in them that counts", [], "counted as given", len(matches.part))
+        findings.add("not one truth that counts, in images", [], "counted as given", len(matches.part))
     if matches.protocol.geometry == "boxes":
         detections = matches.part.detections
         found = kernels.repeats(matches.rows, matches.first, matches.images, detections.scores, detections.boxes)
