@@ -27,7 +27,20 @@ def _run(*arguments: str | Path, environment: dict[str, str], folder: Path, **mo
 @pytest.mark.parametrize(
     "command",
     [
-        *("", "explain", "adversarial", "check", "show", "convert", "evaluate", "compare", "synthesize", "search", "microscope", "blocks"),
+        *(
+            "",
+            "explain",
+            "adversarial",
+            "check",
+            "show",
+            "convert",
+            "evaluate",
+            "compare",
+            "synthesize",
+            "search",
+            "microscope",
+            "blocks",
+        ),
         *("kernels", "models", "demo"),
     ],
 )

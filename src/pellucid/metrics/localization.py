@@ -153,6 +153,7 @@ class LocalizationEvaluator:
             {name: self._errors(own) for name, own in zip(self.classes, of_class, strict=True)},
             len(every),
             findings,
+            official="Kaggle's competition" if self.kaggle else "ILSVRC development kit",
         )
 
     def _errors(self, outcomes: list[LocalizationOutcome]) -> dict[str, float]:

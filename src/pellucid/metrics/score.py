@@ -15,7 +15,7 @@ class Score:
     ``protocol``: its name, such as 'coco'. ``title``: the same in words. ``summary``: figure → value, NaN where it is
     undefined. ``per_class``: class name → figure → value. ``images``: how many were scored. ``findings``: what was
     wrong with truths and predictions, and what was done about it. ``reservations``: figure → why it may not be compared
-    with the official one; a figure that is not in it may.
+    with the official one; a figure that is not in it may. ``official``: whose those are, '' where there are none.
     """
 
     protocol: str
@@ -25,6 +25,11 @@ class Score:
     images: int = 0
     findings: Findings = field(default_factory=Findings)
     reservations: dict[str, str] = field(default_factory=dict)
+    official: str = ""
+
+    def comparable(self, figure: str) -> bool:
+        """Whether a figure may be compared with those of ``official``."""
+        return bool(self.official) and figure not in self.reservations
 
     def record(self) -> dict[str, Any]:
         """The score as JSON takes it: ``protocol``, ``summary`` and ``per_class`` with null for NaN, and the rest."""
@@ -34,6 +39,8 @@ class Score:
             "summary": plain(self.summary),
             "per_class": {name: plain(figures) for name, figures in self.per_class.items()},
             "findings": self.findings.record(),
+            "official": self.official or None,
+            "comparable": {name: self.comparable(name) for name in self.summary},
             "reservations": dict(self.reservations),
         }
 

@@ -120,7 +120,15 @@ class SemanticEvaluator:
         per_class = {
             name: {figure: values[i] for figure, values in figures.items()} for i, name in enumerate(self.classes)
         }
-        return Score(self.protocol, "Semantic segmentation", summary, per_class, len(self._images), self._findings())
+        return Score(
+            self.protocol,
+            "Semantic segmentation",
+            summary,
+            per_class,
+            len(self._images),
+            self._findings(),
+            official="VOC's and Cityscapes' code, counts over the whole set",
+        )
 
     def _count_boundaries(self, labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> None:
         H, W = labels.shape

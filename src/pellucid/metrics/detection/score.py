@@ -104,6 +104,7 @@ def score_of(matches: Matches, classes: Classes, findings: Findings) -> Detectio
         images=len(matches.part),
         findings=findings,
         reservations=reservations(matches),
+        official=protocol.official,
         rules=protocol,
         classes=classes,
         matches=matches,

@@ -170,7 +170,9 @@ class ElectronMicroscopyEvaluator:
         found.add("slices without a cell in the truth, left out of the Rand F-scores", empty, "kept")
         reservations = {figure: why for figure, why in RESERVATIONS.items() if figure in summary}
         title = "ISBI 2012 challenge, electron microscopy"
-        return Score(self.protocol, title, summary, {}, len(self._slices), found, reservations)
+        return Score(
+            self.protocol, title, summary, {}, len(self._slices), found, reservations, "the challenge's Fiji scripts"
+        )
 
     @property
     def _settings(self) -> tuple[Any, ...]:

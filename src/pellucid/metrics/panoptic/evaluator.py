@@ -156,6 +156,7 @@ class PanopticEvaluator:
             len(self._outcomes),
             findings,
             dict.fromkeys(summary, reserved) if differing else {},
+            official="boundary_iou_api" if self.boundary else "panopticapi",
         )
 
 

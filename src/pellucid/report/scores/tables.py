@@ -66,7 +66,7 @@ def summary_lines(score: Score, intervals: Intervals | None = None) -> list[str]
     found = {} if intervals is None else intervals.figures
     rules = getattr(score, "rules", None)
     lines = _coco_lines(score, rules, found) if _is_coco(score, rules) else _figure_lines(score, found)
-    for text in (*_comparable(score, rules), *(f"note: {line}" for line in score.findings.lines())):
+    for text in (*_comparable(score), *(f"note: {line}" for line in score.findings.lines())):
         lines += wrapped(text)
     return lines
 
@@ -105,7 +105,7 @@ def _figure_lines(score: Score, intervals: Mapping[str, Any]) -> list[str]:
     return table(["figure", "value", "interval"], rows, left=(0, 2))
 
 
-def _comparable(score: Score, rules: Any) -> list[str]:
+def _comparable(score: Score) -> list[str]:
     """One text for each reason why figures may not be compared with the official ones, and with whose they may."""
     by_reason: dict[str, list[str]] = {}
     for figure, reason in score.reservations.items():
@@ -115,9 +115,8 @@ def _comparable(score: Score, rules: Any) -> list[str]:
         which = "" if set(figures) >= set(score.summary) else f" ({', '.join(figures)})"
         lines.append(f"not comparable{which}: {reason}")
     free = [figure for figure in score.summary if figure not in score.reservations]
-    official = getattr(rules, "official", "")
-    if official and free:
-        lines.append(f"comparable to: {official}" + (f" ({', '.join(free)})" if by_reason else ""))
+    if score.official and free:
+        lines.append(f"comparable to: {score.official}" + (f" ({', '.join(free)})" if by_reason else ""))
     return lines
 
 
