@@ -335,3 +335,18 @@ def test_every_protocol_scores_an_empty_image():
         if protocol.geometry == "boxes":
             assert set(evaluate([said(ONE, [])], [said(ONE, [], scores=[])], name).summary)
     assert ILSVRC.small_boxes
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["coco", "voc2012", "openimages-v2"]), st.permutations(range(6)))
+def test_the_order_of_images_changes_nothing(seed, protocol, order):
+    rng = np.random.default_rng(seed)
+    truths, found = random_columns(rng, 6, False), random_columns(rng, 6, True)
+    singles = [list(zip(shards(c, [1, 2, 3, 4, 5]), strict=True)) for c in (truths, found)]
+    records = []
+    for images in (range(6), order):
+        evaluator = DetectionEvaluator(TWO, protocol)
+        for i in images:
+            evaluator.add_columns(singles[0][i][0], singles[1][i][0])
+        records.append({**evaluator.score().record(), "findings": 0})
+    assert records[0] == records[1]
