@@ -1,7 +1,6 @@
 """The ISBI 2012 challenge's figures: worked out by hand on small grids, and what holds for all maps."""
 
 import math
-import os
 import pickle
 from fractions import Fraction
 from itertools import combinations
