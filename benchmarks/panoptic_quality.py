@@ -5,8 +5,9 @@ description: numpy's unique over ids of both maps combined to 64 bits, then dict
 input, which Pellucid's time includes, and Pellucid also keeps a record of every match and error.
 
 Three comparisons, each in one process. With maps in memory no PNG is read by anyone. From files all read JSON and
-PNGs: Pellucid's scoring and the reference's both with Pillow, in the same way; hotcoco, which takes nothing but files,
-with its own decoder and as many threads as it likes. torchmetrics, with maps in memory, gets the first images only.
+PNGs: Pellucid as its command does it, with Pillow in threads; the reference with Pillow, one after another, as it does
+in each of its processes; hotcoco, which takes nothing but files, with its own decoder in threads. torchmetrics, with
+maps in memory, gets the first images only.
 
 Give a number of images to make it shorter: ``python benchmarks/panoptic_quality.py 50``.
 """
@@ -28,9 +29,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchmetrics.functional.detection import panoptic_quality
 
+from pellucid import open_dataset
+from pellucid.data import read_predictions
+from pellucid.metrics import evaluate
 from pellucid.metrics.panoptic import PanopticEvaluator
 from pellucid.structures import Annotations, Classes, Panoptic, Segment
-from pellucid.structures.panoptic import ids_from_rgb, ids_to_rgb
+from pellucid.structures.panoptic import ids_to_rgb
 
 from common import print_ratios, setup, timed
 
@@ -161,10 +165,18 @@ def read(folder: Path) -> Iterator[tuple[Said, Said]]:
         pair = []
         for part, entry in zip(("truth", "found"), entries, strict=True):
             with Image.open(folder / part / entry["file_name"]) as image:
-                ids = ids_from_rgb(np.array(image))
+                pixels = np.array(image).astype(np.int64)
+            ids = pixels[..., 0] + 256 * pixels[..., 1] + 65536 * pixels[..., 2]
             infos = entry["segments_info"]
             pair.append((ids, [Segment(i["id"], i["category_id"], bool(i["iscrowd"])) for i in infos]))
         yield pair[0], pair[1]
+
+
+def ours_from_files(folder: Path) -> float:
+    """As ``pellucid evaluate`` does it."""
+    truths = open_dataset(f"panoptic:{folder / 'truth.json'},maps=truth", as_annotated=True)
+    found = read_predictions(f"panoptic:{folder / 'found.json'},maps=found", truths)
+    return evaluate(truths, found, "panoptic").summary["PQ"]
 
 
 def hotcoco(folder: Path) -> float:
@@ -217,9 +229,9 @@ def main() -> None:
                 ],
             }
             (folder / f"{part}.json").write_text(json.dumps(content))
-        assert abs(hotcoco(folder) - ours(read(folder))) < 1e-12
+        assert abs(hotcoco(folder) - ours_from_files(folder)) < 1e-12
         from_files = {
-            "pellucid": lambda: ours(read(folder)),
+            "pellucid": lambda: ours_from_files(folder),
             "the reference's algorithm": lambda: reference(read(folder)),
             "hotcoco (own decoder and threads)": lambda: hotcoco(folder),
         }

@@ -1,13 +1,13 @@
 """A data set: samples in order, what the class indices mean, and what is said of its images."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, overload
 
 from pellucid.data.defects import Defects
 from pellucid.errors import PellucidError, nearest
-from pellucid.structures import Classes, ObjectColumns, Sample, columns_of
+from pellucid.structures import Annotations, Classes, ObjectColumns, Sample, columns_of
 
 Holding = Literal["boxes", "masks", "keypoints", "semantic", "panoptic", "labels"]
 """What a data set says of its images: boxes (with class labels), masks and keypoints of objects, semantic maps,
@@ -57,6 +57,10 @@ class Dataset(Sequence[Sample], ABC):
     def size(self, index: int) -> tuple[int, int]:
         """(H, W) of an image, without reading its pixels where the data set knows it."""
         return self.sample(index).annotations.size
+
+    def annotations(self, index: int, only: Collection[Holding] | None = None) -> Annotations:
+        """What is said of an image. ``only``: what is wanted of it; the rest may be left out, and is not read then."""
+        return self.sample(index).annotations
 
     @property
     def without_images(self) -> bool:
@@ -179,6 +183,9 @@ class _Subset(View):
 
     def size(self, index: int) -> tuple[int, int]:
         return self.whole.size(self.indices[index])
+
+    def annotations(self, index: int, only: Collection[Holding] | None = None) -> Annotations:
+        return self.whole.annotations(self.indices[index], only)
 
 
 class Samples(Dataset):

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import overload
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.data.coco.results import result_columns
-from pellucid.data.dataset import Dataset
+from pellucid.data.dataset import Dataset, Holding
 from pellucid.data.defects import Defects
 from pellucid.data.images import SUFFIXES
 from pellucid.data.opening import find_source, open_dataset
@@ -63,8 +63,10 @@ class Predictions(Sequence[Annotations]):
         found = self.get(range(len(self))[index])
         return found if found is not None else Annotations(self.dataset.size(index), self.classes)
 
-    def get(self, index: int) -> Annotations | None:
-        """What was said of an image, None where nothing was."""
+    def get(self, index: int, only: Collection[Holding] | None = None) -> Annotations | None:
+        """What was said of an image, None where nothing was. ``only``: see ``Dataset.annotations``."""
+        if isinstance(self._said, _Remapped):
+            return self._said.get(index, only)
         if self._said is not None:
             return self._said[index]
         assert self._columns is not None
@@ -262,18 +264,22 @@ class _Remapped(Sequence["Annotations | None"]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Annotations | None:  # type: ignore[override]
+        return self.get(index)
+
+    def get(self, index: int, only: Collection[Holding] | None = None) -> Annotations | None:
+        """What was said of an image; ``only``: see ``Dataset.annotations``."""
         if index not in self.of_image:
             return None
-        sample = self.found.sample(self.of_image[index])
-        said = sample.annotations
+        place = self.of_image[index]
+        name, said = self.found.names[place], self.found.annotations(place, only)
         if self.same:
             return replace(said, classes=self.dataset.classes)
         return Annotations(
             said.size,
             self.dataset.classes,
             instances=self._instances(said.instances),
-            semantic=None if said.semantic is None else self._map(said.semantic, sample.name),
-            panoptic=None if said.panoptic is None else self._panoptic(said.panoptic, sample.name),
+            semantic=None if said.semantic is None else self._map(said.semantic, name),
+            panoptic=None if said.panoptic is None else self._panoptic(said.panoptic, name),
         )
 
     def _instances(self, objects: Instances | None) -> Instances | None:

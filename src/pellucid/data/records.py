@@ -1,9 +1,9 @@
 """What a reader found, in columns: a hundred thousand images in little memory, and a sample when it is asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -255,32 +255,35 @@ class RecordDataset(Dataset):
         name = self.records.names[index]
         return PellucidError(f"{self.title}: {name}: {why}no such image was found in {self.root}; restore the file")
 
-    def annotations(self, index: int) -> Annotations:
-        """What is said of an image."""
+    def annotations(self, index: int, only: Collection[Holding] | None = None) -> Annotations:
         records, size = self.records, self.size(index)
+        wanted: Collection[Holding] = get_args(Holding) if only is None else only
+        boxed = "boxes" in records.holds and "boxes" in wanted
+        mapped = "semantic" in wanted and records.semantic is not None
+        segmented = "panoptic" in wanted and records.panoptic is not None
         return Annotations(
             size,
             records.classes,
-            instances=self._instances(index, size) if "boxes" in records.holds else None,
-            semantic=None if records.semantic is None else records.semantic(index, size),
-            panoptic=None if records.panoptic is None else records.panoptic(index, size),
+            instances=self._instances(index, size, masks="masks" in wanted) if boxed else None,
+            semantic=records.semantic(index, size) if mapped and records.semantic else None,
+            panoptic=records.panoptic(index, size) if segmented and records.panoptic else None,
             present=records.present.get(index, ()),
             absent=records.absent.get(index, ()),
         )
 
-    def _instances(self, index: int, size: Size) -> Instances:
+    def _instances(self, index: int, size: Size, *, masks: bool) -> Instances:
         records = self.records
         rows = slice(int(records.first[index]), int(records.first[index + 1]))
-        masks = None
-        if records.mask is not None:
+        found = None
+        if masks and records.mask is not None:
             read = (records.mask(row, size) for row in range(rows.start, rows.stop))
-            masks = Masks([Polygons(size, ()) if mask is None else mask for mask in read], size)
+            found = Masks([Polygons(size, ()) if mask is None else mask for mask in read], size)
         known = {name: getattr(records, name) for name in ("scores", "keypoints", "areas", "ids")}
         return Instances.from_arrays(
             records.boxes[rows],
             records.labels[rows],
             records.flags[rows],
-            masks,
+            found,
             **{name: None if column is None else column[rows] for name, column in known.items()},
         )
 

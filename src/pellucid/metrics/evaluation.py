@@ -1,6 +1,8 @@
 """One call for every protocol: truths and predictions in, a score out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -10,6 +12,7 @@ from pellucid.metrics.detection.protocol import Protocol as DetectionProtocol
 from pellucid.metrics.detection.protocols import PROTOCOLS
 from pellucid.metrics.score import Score
 from pellucid.structures import Annotations, Classes, HasColumns, ObjectColumns, Sample, columns_of
+from pellucid.threads import cores
 
 Truths: TypeAlias = "Sequence[Sample] | Sequence[Annotations] | Mapping[str, Annotations]"
 """A data set, or what is said of each image, by name or in order."""
@@ -19,7 +22,10 @@ Predictions: TypeAlias = "Sequence[Annotations] | Sequence[Sample] | Mapping[str
 
 
 class Evaluator(Protocol):
-    """What every protocol's evaluator can do: be fed image by image, be merged with another, and give its score."""
+    """What every protocol's evaluator can do: be fed image by image, be merged with another, and give its score.
+
+    ``reads``, if it has it: what of the annotations it needs ("semantic", "boxes" …), so that the rest is not read.
+    """
 
     def add(self, name: str, truth: Annotations, prediction: Annotations | None) -> None: ...
     def merge(self, other: Any) -> None: ...
@@ -155,16 +161,20 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.names)
 
-    def truth(self, index: int) -> Annotations:
-        """What is true of an image."""
+    def truth(self, index: int, only: Collection[str] | None = None) -> Annotations:
+        """What is true of an image. ``only``: what is wanted of it, if it can be read by itself (see ``Dataset``)."""
+        if only is not None and hasattr(self.truths, "annotations"):
+            found: Annotations = self.truths.annotations(index, only)
+            return found
         return _said(self.truths[self.names[index]] if isinstance(self.truths, Mapping) else self.truths[index])
 
-    def prediction(self, index: int) -> Annotations | None:
+    def prediction(self, index: int, only: Collection[str] | None = None) -> Annotations | None:
         """What was predicted of an image, None where it is not there. Raises PellucidError for other classes."""
         if isinstance(self.predictions, Mapping):
             found: Any = self.predictions.get(self.names[index])
         else:
-            found = getattr(self.predictions, "get", self.predictions.__getitem__)(index)
+            get = getattr(self.predictions, "get", None)
+            found = self.predictions[index] if get is None else get(index, only)
         said = None if found is None else _said(found)
         if said is not None and said.classes.names != self.classes.names:
             raise PellucidError(
@@ -178,10 +188,25 @@ class Pairs:
         if isinstance(to, DetectionEvaluator):
             to.add_columns(self._columns(self.truths, self.truth), self._columns(self.predictions, self.prediction))
             return
-        for index, name in enumerate(self.names):
-            to.add(name, self.truth(index), self.prediction(index))
+        for index, (truth, prediction) in enumerate(self._read(getattr(to, "reads", None))):
+            to.add(self.names[index], truth, prediction)
             if progress is not None:
                 progress(index + 1, len(self))
+
+    def _read(self, only: Collection[str] | None) -> Iterator[tuple[Annotations, Annotations | None]]:
+        """The pairs in order, read ahead by threads: decoding maps is most of the work, and frees the interpreter."""
+        ahead: deque[Future[tuple[Annotations, Annotations | None]]] = deque()
+        with ThreadPoolExecutor(cores()) as pool:
+            try:
+                for index in range(len(self)):
+                    ahead.append(pool.submit(lambda at: (self.truth(at, only), self.prediction(at, only)), index))
+                    if len(ahead) > 2 * cores():
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for waiting in ahead:
+                    waiting.cancel()
 
     def _columns(self, whole: object, one: Callable[[int], Annotations | None]) -> ObjectColumns:
         if isinstance(whole, HasColumns):

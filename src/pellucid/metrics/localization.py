@@ -61,6 +61,8 @@ class LocalizationEvaluator:
     Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge (2015), section 4, and its development kit.
     """
 
+    reads = ("boxes", "labels")
+
     def __init__(
         self,
         classes: Classes,

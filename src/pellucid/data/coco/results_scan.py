@@ -5,7 +5,6 @@ A file of half a million detections is most of the work of scoring them. What is
 """
 
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.compiled import compiled
+from pellucid.threads import cores
 
 _LOWEST, _HIGHEST = -60, 30
 
@@ -36,7 +36,7 @@ _POWERS = _powers()
 def scan(data: bytes) -> Boxes | None:
     """The entries of a list of flat objects with image_id, category_id, score and bbox; None for anything else."""
     view = np.frombuffer(data, dtype=np.uint8)
-    shares = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shares = cores()
     start = data.find(b"[")
     stop = data.rfind(b"]")
     if start < 0 or stop < 0 or data[:start].strip(b" \t\r\n\xef\xbb\xbf") or data[stop + 1 :].strip(b" \t\r\n"):

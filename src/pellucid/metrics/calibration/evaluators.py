@@ -124,6 +124,7 @@ class ClassificationCalibration(_OfClasses):
     """
 
     protocol = "calibration"
+    reads = ("labels",)
     title = "Calibration"
 
     def add(self, name: str, truth: Annotations, prediction: Annotations | None) -> None:
@@ -170,6 +171,7 @@ class SegmentationCalibration(_OfClasses):
     """
 
     protocol = "semantic-calibration"
+    reads = ("semantic",)
     title = "Calibration of pixels"
     ZERO = "pixels whose true class has probability 0"
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pellucid.metrics.detection import kernels
 from pellucid.metrics.detection.matching import Matches
 from pellucid.metrics.detection.protocol import Figure, Interpolation, Protocol
-from pellucid.metrics.detection.threads import in_threads
 from pellucid.metrics.score import mean_defined
+from pellucid.threads import in_threads
 
 POINTS = np.linspace(0, 1, 101)
 """The points of recall at which COCO reads precision, as doubles."""

@@ -15,8 +15,8 @@ from pellucid.metrics.detection.bootstrap_kernels import LANES
 from pellucid.metrics.detection.matching import Matches
 from pellucid.metrics.detection.protocol import Figure
 from pellucid.metrics.detection.score import DetectionScore, frequency_of
-from pellucid.metrics.detection.threads import in_threads
 from pellucid.metrics.score import plain
+from pellucid.threads import in_threads
 
 Draw = Callable[[int], NDArray[np.uint8]]
 """How often each image counts in the replicates of a block: uint8 (N, 64)."""

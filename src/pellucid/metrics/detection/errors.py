@@ -14,8 +14,8 @@ from pellucid.metrics.detection.across import Scored, Sides
 from pellucid.metrics.detection.error_kernels import BKG, BOTH, CLS, DUPE, LOC, MISS
 from pellucid.metrics.detection.error_records import KINDS, ErrorRecord, ErrorRecords
 from pellucid.metrics.detection.kernels import IGNORED, RIGHT
-from pellucid.metrics.detection.threads import in_threads
 from pellucid.metrics.score import plain
+from pellucid.threads import in_threads
 
 __all__ = ["KINDS", "ErrorAnalysis", "ErrorRecord", "ErrorRecords", "error_types"]
 

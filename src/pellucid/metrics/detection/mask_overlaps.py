@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.compiled import compiled
-from pellucid.metrics.detection.threads import in_threads
 from pellucid.structures.run_tables import RunTable
+from pellucid.threads import in_threads
 
 
 @compiled

@@ -10,7 +10,7 @@ from pellucid.metrics.detection import kernels
 from pellucid.metrics.detection.kernels import IGNORED, WRONG
 from pellucid.metrics.detection.parts import Part, Rows
 from pellucid.metrics.detection.protocol import Protocol
-from pellucid.metrics.detection.threads import in_threads
+from pellucid.threads import in_threads
 
 
 @dataclass

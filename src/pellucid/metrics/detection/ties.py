@@ -12,8 +12,8 @@ from pellucid.metrics.detection.averaging import INTERPOLATIONS, POINTS, Average
 from pellucid.metrics.detection.matching import Matches
 from pellucid.metrics.detection.protocol import Figure
 from pellucid.metrics.detection.score import DetectionScore, frequency_of
-from pellucid.metrics.detection.threads import in_threads
 from pellucid.metrics.detection.tie_orders import ImageGroups, Rivals, ends_of_runs
+from pellucid.threads import in_threads
 
 
 @dataclass(frozen=True)

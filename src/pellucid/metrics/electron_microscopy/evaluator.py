@@ -69,6 +69,7 @@ class ElectronMicroscopyEvaluator:
     """
 
     protocol = "isbi"
+    reads = ("semantic",)
 
     def __init__(
         self,

@@ -40,6 +40,8 @@ class PanopticEvaluator:
     Kirillov et al., Panoptic Segmentation (2019), section 4; Cheng et al., Boundary IoU (2021).
     """
 
+    reads = ("panoptic", "boxes")
+
     def __init__(self, classes: Classes, *, boundary: bool = False, boundary_ratio: float = 0.02) -> None:
         if not (math.isfinite(boundary_ratio) and boundary_ratio > 0):
             raise PellucidError(f"boundary_ratio={boundary_ratio}: give a part of the image's diagonal, above 0")

@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 
+def cores() -> int:
+    """How many of the processor's cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def in_threads(work: Callable[[int, int], object], count: int, least: int = 2_000) -> None:
-    """Calls ``work(begin, end)`` over ``count`` things, shared out between the processor's cores."""
-    shares = max(
-        1,
-        min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, count // least),
-    )
+    """Calls ``work(begin, end)`` over ``count`` things, in shares of ``least`` or more for each core."""
+    shares = max(1, min(cores(), count // least))
     if shares == 1:
         work(0, count)
         return
