@@ -1,13 +1,15 @@
 """The commands evaluate and compare, end to end."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pellucid.data import convert, open_dataset
+from pellucid.data import convert, open_dataset, read_predictions
+from pellucid.metrics import evaluate
 
 from .conftest import Run
 
@@ -230,3 +232,10 @@ def test_segments_that_went_wrong_are_listed(pellucid: Run, root: Path):
     assert found.code == 0, found.err
     assert found.items["errors"]["counts"]["false negative"] > 0
     assert "false positive" in pellucid("evaluate", spec, worse, "-p", "panoptic", "--errors").out
+
+
+def test_filters_of_warnings_are_left_as_they_were(root: Path):
+    before = list(warnings.filters)
+    truths = open_dataset(f"panoptic:{root / 'panoptic'}", as_annotated=True)
+    evaluate(truths, read_predictions(f"panoptic:{root / 'panoptic'}", truths), "panoptic")
+    assert warnings.filters == before

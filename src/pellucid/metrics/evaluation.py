@@ -1,5 +1,6 @@
 """One call for every protocol: truths and predictions in, a score out."""
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -196,7 +197,8 @@ class Pairs:
     def _read(self, only: Collection[str] | None) -> Iterator[tuple[Annotations, Annotations | None]]:
         """The pairs in order, read ahead by threads: decoding maps is most of the work, and frees the interpreter."""
         ahead: deque[Future[tuple[Annotations, Annotations | None]]] = deque()
-        with ThreadPoolExecutor(cores()) as pool:
+        # Readers hide Pillow's warnings, each for its while; in threads they may restore one another's filters.
+        with warnings.catch_warnings(), ThreadPoolExecutor(cores()) as pool:
             try:
                 for index in range(len(self)):
                     ahead.append(pool.submit(lambda at: (self.truth(at, only), self.prediction(at, only)), index))
