@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pellucid.metrics.detection import kernels
 from pellucid.metrics.detection.matching import Matches
 from pellucid.metrics.detection.protocol import Figure, Interpolation, Protocol
-from pellucid.metrics.score import mean_defined
 from pellucid.threads import in_threads
 
 POINTS = np.linspace(0, 1, 101)
@@ -128,8 +127,3 @@ def best_f1(matches: Matches, k: int, threshold: int = 0, area: int = 0) -> dict
         "recall": float(recall[best]),
         "score": float(scores[best]),
     }
-
-
-def mean_over_classes(figures: dict[str, dict[str, float]], name: str) -> float:
-    """The mean of a figure over the classes in which it is defined."""
-    return mean_defined([values.get(name, math.nan) for values in figures.values()])

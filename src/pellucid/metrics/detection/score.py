@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from pellucid.errors import PellucidError
 from pellucid.metrics.detection import averaging
 from pellucid.metrics.detection.averaging import Averages, averages
 from pellucid.metrics.detection.matching import Matches
-from pellucid.metrics.detection.protocol import Figure, Protocol
+from pellucid.metrics.detection.protocol import Protocol
 from pellucid.metrics.findings import Findings
 from pellucid.metrics.score import Score
 from pellucid.structures import Classes
@@ -90,9 +90,6 @@ class DetectionScore(Score):
 
         return confusion(self, iou_threshold=iou_threshold, score_threshold=score_threshold)
 
-    def record(self) -> dict[str, Any]:
-        return super().record()
-
 
 def score_of(matches: Matches, classes: Classes, findings: Findings) -> DetectionScore:
     """The figures that the protocol of some matches asks for."""
@@ -143,13 +140,3 @@ def reservations(matches: Matches) -> dict[str, str]:
         )
     text = "; ".join(said)
     return {figure.name: text for figure in protocol.figures} if text else {}
-
-
-def figure_named(protocol: Protocol, name: str) -> Figure:
-    """A figure of the protocol by its name. Raises PellucidError for an unknown one."""
-    for figure in protocol.figures:
-        if figure.name == name:
-            return figure
-    raise PellucidError(
-        f"{protocol.title}: no figure is called '{name}'; there are {', '.join(f.name for f in protocol.figures)}"
-    )
