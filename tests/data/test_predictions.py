@@ -51,6 +51,27 @@ def test_voc_results(scenes, tmp_path):
         assert evaluate(data, read_predictions(spec, data), "voc2012").summary["mAP"] == pytest.approx(1)
 
 
+@pytest.mark.parametrize("folder", ["preds", "preds/labels"])
+def test_label_files_of_yolo_without_images(scenes, tmp_path, folder):
+    data = open_dataset(f"coco:{scenes / 'coco'}", as_annotated=True)
+    where = tmp_path / folder
+    where.mkdir(parents=True)
+    for index, sample in enumerate(data):
+        H, W = data.size(index)
+        lines = []
+        objects = sample.annotations.instances
+        for label, (x1, y1, x2, y2) in zip(objects.labels.tolist(), objects.boxes.double().tolist(), strict=True):
+            lines.append(f"{label} {(x1 + x2) / 2 / W} {(y1 + y2) / 2 / H} {(x2 - x1) / W} {(y2 - y1) / H} 0.5")
+        (where / sample.name).with_suffix(".txt").write_text("\n".join(lines))
+    for spec in (tmp_path / "preds", f"yolo:{tmp_path / 'preds'}"):
+        score = evaluate(data, read_predictions(spec, data))
+        assert score.summary["AP75"] == pytest.approx(1)
+        assert score.findings.count("detections without a score: each gets 1") == 0
+    (where / "other.txt").write_text("0 0.5 0.5 0.1 0.1 0.9")
+    with pytest.raises(PellucidError, match=r"1 predictions are of images that .* such as other.txt"):
+        read_predictions(tmp_path / "preds", data)
+
+
 @pytest.mark.parametrize("format", ["coco", "voc", "yolo", "openimages", "imagenet"])
 def test_any_data_set_of_the_same_images(scenes, format):
     data = open_dataset(f"coco:{scenes / 'coco'}", as_annotated=True)

@@ -19,8 +19,8 @@ Truth = Annotated[
     ),
 ]
 _PREDICTED = (
-    "a COCO results file (JSON), a folder of VOC results, a CSV as ImageNet's and Open Images' contests take it, any "
-    "data set of the same images, or probabilities:FOLDER of grey images"
+    "a COCO results file (JSON), a folder of VOC or YOLO results, a CSV as ImageNet's and Open Images' contests take "
+    "it, any data set of the same images, or probabilities:FOLDER of grey images"
 )
 Protocol = Annotated[
     str,

@@ -55,6 +55,12 @@ def read_sized(path: Path, size: tuple[int, int], said_by: str) -> Tensor:
     )
 
 
+def stem_of(name: str) -> str:
+    """An image's file name without folder and suffix; one without an image's suffix keeps what it has."""
+    base = PurePosixPath(name).name
+    return base[: base.rindex(".")] if base.lower().endswith(SUFFIXES) else base
+
+
 def inside(name: str) -> bool:
     """Whether a file's name in a data set is a plain relative path that stays in its folder."""
     if not name or "\0" in name or len(name) > 1024:

@@ -6,7 +6,7 @@ import numpy as np
 
 from pellucid.data.dataset import Dataset
 from pellucid.data.defects import Defects
-from pellucid.data.images import SUFFIXES
+from pellucid.data.images import stem_of
 from pellucid.data.numbers import number
 from pellucid.data.openimages.boxes import numbers
 from pellucid.data.tables import read_rows, read_table
@@ -30,8 +30,7 @@ class _Table:
         self.path, self.dataset, self.defects = path, dataset, defects
         self.images: dict[str, int] = {}
         for index, name in enumerate(dataset.names):
-            stem = name[: name.rindex(".")] if name.lower().endswith(SUFFIXES) else name
-            for known in (name, stem, stem.rsplit("/", 1)[-1]):
+            for known in (name, name.rsplit(".", 1)[0], stem_of(name)):
                 self.images.setdefault(known, index)
         classes = dataset.classes
         self.labels = {str(classes.source_id(k)): k for k in range(len(classes))}

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -15,11 +15,14 @@ from torch import Tensor
 from pellucid.data.coco.results import result_columns
 from pellucid.data.dataset import Dataset, Holding
 from pellucid.data.defects import Defects
-from pellucid.data.images import SUFFIXES
+from pellucid.data.images import stem_of
 from pellucid.data.opening import find_source, open_dataset
 from pellucid.data.prediction_tables import read_box_table
 from pellucid.data.tables import names_in
 from pellucid.data.voc import results as voc
+from pellucid.data.yolo.layout import NAME_FILES, yaml_file
+from pellucid.data.yolo.results import result_columns as label_columns
+from pellucid.data.yolo.results import results_folder
 from pellucid.errors import PellucidError, nearest
 from pellucid.structures import IGNORE, Annotations, Classes, Instances, ObjectColumns, Panoptic, columns_of
 from pellucid.structures.photo import nearest_beside
@@ -98,7 +101,8 @@ def read_predictions(
 ) -> Predictions:
     """Reads predictions of the images of ``dataset``.
 
-    ``spec``: a results file of COCO's (a JSON list); a folder of VOC's results (``comp4_det_val_cat.txt`` …); a table
+    ``spec``: a results file of COCO's (a JSON list); a folder of VOC's results (``comp4_det_val_cat.txt`` …);
+    a folder of YOLO's, a text file an image, without images beside; a table
     of ImageNet's or Open Images' (a CSV with ImageId and PredictionString, or a row a box); a folder of grey images for
     a data set of two classes, ``probabilities:FOLDER``; or any data set, as ``open_dataset`` takes it. Its images
     are found by name, by name without suffix, or by id, its classes by name.
@@ -135,12 +139,23 @@ def _read(text: str, dataset: Dataset, split: str | None, defects: Defects) -> P
         return Predictions(dataset, None, voc.read_results(path, dataset), defects, text)
     if path is not None and path.is_file() and re.search(r"_det_.*\.txt$", path.name):
         return Predictions(dataset, None, voc.read_results(path, dataset), defects, text)
+    unnamed = (
+        path is not None and path.is_dir() and (os.path.exists(os.path.expanduser(text)) or text.startswith("yolo:"))
+    )
+    labels = results_folder(path, dataset) if unnamed and path is not None else None
+    if path is not None and labels is not None and not _names_classes(path):
+        return Predictions(dataset, label_columns(labels, dataset, defects), None, defects, text)
     return _of_dataset(_opened(text, dataset, split), dataset, defects, text)
+
+
+def _names_classes(path: Path) -> bool:
+    """Whether a folder of label files says itself what its class numbers mean."""
+    return yaml_file(path) is not None or any((path / name).is_file() for name in NAME_FILES)
 
 
 def _path(text: str) -> Path | None:
     """The file or folder that a text names, with or without a format before it; None where there is none."""
-    for candidate in (text, re.sub(r"^(coco|voc|imagenet|openimages):", "", text)):
+    for candidate in (text, re.sub(r"^(coco|voc|yolo|imagenet|openimages):", "", text)):
         try:
             if os.path.exists(os.path.expanduser(candidate)):
                 return Path(candidate).expanduser()
@@ -189,7 +204,7 @@ def _places(found: Dataset, dataset: Dataset) -> dict[int, int]:
     """For images of one data set the places of the same images in the other: by name, by stem, by id."""
     ways = [
         (list(found.names), list(dataset.names)),
-        ([_stem(name) for name in found.names], [_stem(name) for name in dataset.names]),
+        ([stem_of(name) for name in found.names], [stem_of(name) for name in dataset.names]),
     ]
     if None not in found.ids and None not in dataset.ids:
         ways.append(([str(id) for id in found.ids], [str(id) for id in dataset.ids]))
@@ -201,11 +216,6 @@ def _places(found: Dataset, dataset: Dataset) -> dict[int, int]:
         met = {i: known[name] for i, name in enumerate(theirs) if name in known}
         best = met if len(met) > len(best) else best
     return best
-
-
-def _stem(name: str) -> str:
-    base = PurePosixPath(name).name
-    return base[: base.rindex(".")] if base.lower().endswith(SUFFIXES) else base
 
 
 def _labels(theirs: Classes, ours: Classes) -> NDArray[np.int64]:

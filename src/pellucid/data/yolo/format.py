@@ -45,10 +45,12 @@ def read(path: Path, split: str | None, defects: Defects, options: Options) -> R
     if not entries:
         where = ", ".join(map(str, places))
         raise PellucidError(f"{path}: no image was found in {where}; check the paths in data.yaml, or the folder")
-    return _Reading(layout, defects).records(entries)
+    return Reading(layout, defects).records(entries)
 
 
-class _Reading:
+class Reading:
+    """Reads label files, a line an object, into ``builder``; what means nothing is noted in ``defects``."""
+
     def __init__(self, layout: Layout, defects: Defects) -> None:
         self.layout = layout
         self.defects = defects
@@ -61,7 +63,7 @@ class _Reading:
             size = self._size(entry)
             self.builder.image(entry.name, entry.file if size != (0, 0) else "", str(entry.labels), size)
             if size != (0, 0):
-                self._lines(entry.labels, size)
+                self.lines(entry.labels, size)
         holds: set[Holding] = {"boxes"}
         holds |= {"masks"} if self.segments else set()
         holds |= {"keypoints"} if self.layout.keypoints else set()
@@ -77,7 +79,8 @@ class _Reading:
             self.defects.add("damaged image", entry.file, "", what, "dropped")
             return 0, 0
 
-    def _lines(self, path: Path, size: tuple[int, int]) -> None:
+    def lines(self, path: Path, size: tuple[int, int]) -> None:
+        """Reads the file of the image last begun, of (H, W) pixels; without a file it shows nothing."""
         try:
             text = path.read_text(encoding="utf-8-sig")
         except FileNotFoundError:

@@ -24,7 +24,7 @@ _LARGEST_YAML = 1 << 20
 _MOST_NESTED = 500
 _NESTED_LINE = re.compile(r"(?:[-?:]\s+){20}|(?:[&!]\S*\s+){20}|^ {200}", re.MULTILINE)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_NAMES = ("classes.txt", "obj.names", "data/obj.names", "labels/classes.txt", "names.txt", "predefined_classes.txt")
+NAME_FILES = ("classes.txt", "obj.names", "data/obj.names", "labels/classes.txt", "names.txt", "predefined_classes.txt")
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def _splits_of_folders(root: Path) -> dict[str, list[Path]]:
 
 
 def _names_file(root: Path) -> list[str] | None:
-    candidates = [root / name for name in _NAMES] + sorted(root.glob("*.names"))
+    candidates = [root / name for name in NAME_FILES] + sorted(root.glob("*.names"))
     for path in candidates:
         if path.is_file():
             names = [line.strip() for line in numbered_lines(path, "class names")]
