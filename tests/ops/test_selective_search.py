@@ -195,9 +195,9 @@ def test_histograms_by_hand() -> None:
 
 
 def test_neighbours_touch_at_corners_too() -> None:
-    labels = np.array([[0, 0, 1], [2, 0, 3]], dtype=np.int32)
+    labels = np.array([[0, 0, 1], [0, 2, 3]], dtype=np.int32)
     regions = Regions.of(labels, 4, Bins.of(np.zeros((1, 2, 3), dtype=np.float32)))
-    assert regions.neighbours.tolist() == [[0, 1], [0, 2], [0, 3], [1, 3]]
+    assert regions.neighbours.tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
 
 
 # Groupings
