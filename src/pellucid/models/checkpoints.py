@@ -12,11 +12,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pellucid.errors import PellucidError, nearest
+from pellucid.models.base import RECIPE_KEY
 from pellucid.models.preprocessing import Preprocessing
 from pellucid.structures import Classes
-
-RECIPE_KEY = "pellucid"
-"""The key of the safetensors metadata under which the recipe stands, as JSON."""
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 _NESTS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
@@ -56,12 +54,36 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Assembly:
+    """What a file of ours says of a detector: the recipe and settings by which ``build`` makes it again.
+
+    ``notes``: what else its writer wanted to say, such as how it was trained.
+    """
+
+    task: str
+    recipe: str
+    backbone: str
+    settings: dict[str, Any]
+    name: str
+    classes: Classes
+    notes: dict[str, Any]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Assembly":
+        """From what ``Detector.description`` gives."""
+        task, recipe, backbone, name = (str(values[key]) for key in ("task", "recipe", "backbone", "name"))
+        classes = Classes.from_dict(values["classes"])
+        return cls(task, recipe, backbone, dict(values["settings"]), name, classes, dict(values.get("notes", {})))
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a file, and its recipe if it is ours."""
+    """The tensors of a file, and, if it is ours, what it is of: ``recipe`` a classifier, or ``assembly`` a detector."""
 
     path: Path
     tensors: dict[str, Tensor]
-    recipe: Recipe | None
+    recipe: Recipe | None = None
+    assembly: Assembly | None = None
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -85,13 +107,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not start:
         raise PellucidError(f"{path}: the file is empty (0 bytes); download or save it again")
     if path.suffix == ".safetensors" or start[8:9] == b"{":
-        tensors, recipe = _read_safetensors(path)
-    else:
-        tensors, recipe = _read_torch(path), None
-    return Checkpoint(path, _without_prefixes(tensors), recipe)
+        return _read_safetensors(path)
+    return Checkpoint(path, _without_prefixes(_read_torch(path)))
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Recipe | None]:
+def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
@@ -99,10 +119,13 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Recipe | None]:
     except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, "safetensors file", error) from error
     if RECIPE_KEY not in metadata:
-        return tensors, None
+        return Checkpoint(path, _without_prefixes(tensors))
     try:
-        return tensors, Recipe.from_dict(json.loads(metadata[RECIPE_KEY]))
-    except (ValueError, KeyError, TypeError, PellucidError) as error:
+        said = json.loads(metadata[RECIPE_KEY])
+        if "recipe" in said:
+            return Checkpoint(path, tensors, assembly=Assembly.from_dict(said))
+        return Checkpoint(path, _without_prefixes(tensors), Recipe.from_dict(said))
+    except (ValueError, KeyError, TypeError, AttributeError, PellucidError) as error:
         raise PellucidError(f"{path}: its recipe is damaged ({_short(error)}); save the model again") from error
 
 

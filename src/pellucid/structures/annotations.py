@@ -27,7 +27,8 @@ class Annotations:
     ``semantic``: int64 (H, W), a class index for every pixel, 255 for none. ``semantic_probabilities``: (K, H, W)
     float, the probability of every class at every pixel, summing up to 1. ``panoptic``: the segments.
     ``present`` and ``absent``: image labels, the classes verified to be in the image, and not to be in it. In a data
-    set of classified images ``present`` is the one class.
+    set of classified images ``present`` is the one class. ``proposals``: float32 (P, 4) xyxy, boxes that may hold
+    objects, for models that choose among what something else proposed.
     """
 
     size: tuple[int, int]
@@ -39,6 +40,7 @@ class Annotations:
     panoptic: Panoptic | None = None
     present: tuple[int, ...] = ()
     absent: tuple[int, ...] = ()
+    proposals: Tensor | None = None
 
     @property
     def probabilities(self) -> Tensor:

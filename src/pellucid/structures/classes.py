@@ -1,8 +1,9 @@
 """The classes a network knows, by index and by name."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 from pellucid.errors import PellucidError, nearest
 from pellucid.structures.keypoints import KeypointNames
@@ -16,6 +17,10 @@ def unique_names(names: Iterable[str], marks: Iterable[object]) -> tuple[str, ..
             name += f" ({mark})"
         made[name] = None
     return tuple(made)
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,20 @@ class Classes:
     def unnamed(cls, count: int) -> "Classes":
         """``count`` classes called 'class 0', 'class 1', …"""
         return cls(tuple(f"class {i}" for i in range(count)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary of plain values, for JSON; what is not known is left out."""
+        return {key: value for key, value in asdict(self).items() if value}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Classes":
+        """The inverse of ``to_dict``. Raises PellucidError, KeyError or TypeError for what is none."""
+        plain = {key: _as_tuples(value) for key, value in values.items() if key != "keypoints"}
+        points = values.get("keypoints", ())
+        named = tuple(
+            None if one is None else KeypointNames(**{k: _as_tuples(v) for k, v in one.items()}) for one in points
+        )
+        return cls(**plain, keypoints=named)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -26,7 +26,9 @@ class Instances:
     ``boxes``: float32 (N, 4), x1 y1 x2 y2 in continuous pixels. ``labels``: int64 (N,), class indices. Optional, None
     where nothing is known: ``scores`` float (N,) in [0, 1]; ``masks``; ``keypoints`` float32 (N, K, 3) with x, y and
     visibility (0 unlabelled, 1 hidden, 2 visible); ``areas`` float32 (N,), as annotated (COCO: of the mask); ``ids``
-    int64 (N,), the source's own. The flags (``FLAGS``) are bool (N,), False by default.
+    int64 (N,), the source's own. Of predictions also, with their graph: ``logits`` (N, K), the class scores before the
+    softmax or sigmoid, without background; ``mask_logits`` (N, M, M), of a grid over each box, before the sigmoid;
+    ``keypoint_scores`` (N, K), how sure the network is of each. The flags (``FLAGS``) are bool (N,), False by default.
 
     Raises PellucidError where lengths or shapes disagree.
     """
@@ -38,6 +40,9 @@ class Instances:
     keypoints: Tensor | None = None
     areas: Tensor | None = None
     ids: Tensor | None = None
+    logits: Tensor | None = None
+    mask_logits: Tensor | None = None
+    keypoint_scores: Tensor | None = None
     crowd: Tensor = None  # type: ignore[assignment]
     difficult: Tensor = None  # type: ignore[assignment]
     group_of: Tensor = None  # type: ignore[assignment]

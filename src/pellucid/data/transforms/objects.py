@@ -74,6 +74,12 @@ def move_instances(
     return made[~lost] if lost.any() else made
 
 
+def move_boxes(boxes: Tensor, move: Move) -> Tensor:
+    """Boxes (N, 4) after a move, clipped to the picture, without those that have no area there."""
+    clipped = clip_boxes(_hulls(boxes.double(), move), move.target)
+    return clipped[box_areas(clipped) > 0].to(boxes.dtype)
+
+
 def _visible(
     instances: Instances, extents: Tensor | None, hulls: Tensor, beyond: Tensor, move: Move
 ) -> tuple[Tensor, Tensor]:

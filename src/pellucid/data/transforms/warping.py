@@ -5,7 +5,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from pellucid.data.transforms.moves import Fill, Move
-from pellucid.data.transforms.objects import move_instances
+from pellucid.data.transforms.objects import move_boxes, move_instances
 from pellucid.errors import PellucidError
 from pellucid.structures import IGNORE, Annotations, Panoptic
 
@@ -44,8 +44,8 @@ def warp_annotations(
 
     Objects of which less than ``min_visible`` stays in the picture, or nothing, are dropped, and those that ``keep``,
     bool (N,), does not name. The semantic map is 255 and the panoptic map 0 where the image does not reach; segments
-    without pixels leave the list. Class scores stay, and so do the image labels, present and absent: even where a crop
-    cuts their class away, as is the custom in training classifiers.
+    without pixels leave the list. Proposals without area in the picture are dropped. Class scores stay, and so do the
+    image labels, present and absent: even where a crop cuts their class away, as is the custom in training classifiers.
     """
     instances = annotations.instances
     return replace(
@@ -56,6 +56,7 @@ def warp_annotations(
         else move_instances(instances, move, annotations.classes, min_visible=min_visible, keep=keep),
         semantic=None if annotations.semantic is None else move.maps(annotations.semantic, IGNORE),
         panoptic=None if annotations.panoptic is None else _move_panoptic(annotations.panoptic, move),
+        proposals=None if annotations.proposals is None else move_boxes(annotations.proposals, move),
     )
 
 

@@ -1,0 +1,161 @@
+"""What every model is: photos in, annotations out, differentiable, and always the same three verbs."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pellucid.errors import PellucidError
+from pellucid.files import written_whole
+from pellucid.structures import Annotations, Classes, Photo, Placement, read_photo
+
+RECIPE_KEY = "pellucid"
+"""The key of the safetensors metadata under which the recipe stands, as JSON."""
+
+
+class PhotoModel(nn.Module, ABC):
+    """A network that takes photos as they are and says of each what is in it.
+
+    ``network``: the layers that a person names. ``classes``: what the indices mean. ``name``: what to call it in
+    messages and reports. ``task``: classification, localization, detection, instances or keypoints. ``protocols``: by
+    which its predictions are scored, the main one first.
+    """
+
+    task: ClassVar[str]
+    protocols: ClassVar[tuple[str, ...]]
+    network: nn.Module
+
+    def __init__(self, classes: Classes, name: str) -> None:
+        super().__init__()
+        self.classes = classes
+        self.name = name
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's parameters are."""
+        parameter = next(self.network.parameters(), None)
+        return torch.device("cpu") if parameter is None else parameter.device
+
+    @abstractmethod
+    def prepare(self, images: Sequence[Photo] | Tensor) -> tuple[Tensor, list[Placement]]:
+        """The network's view of photos: (N, 3, h, w) float32 in [0, 1] on its device, and where each lies on its photo.
+
+        ``images``: photos of any sizes, or one batch (N, 3, H, W), float in [0, 1] or uint8. Differentiable where they
+        are float tensors. Raises PellucidError for a photo that cannot be read, and for one photo in place of a list.
+        """
+
+    @abstractmethod
+    def from_frame(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]:
+        """What the network says of a prepared batch (N, 3, h, w) in [0, 1]; differentiable.
+
+        Without ``placements`` the frames count as the photos. Raises PellucidError where the output is not finite.
+        """
+
+    @abstractmethod
+    def description(self) -> dict[str, Any]:
+        """What a checkpoint says beside its weights, in plain values: enough to build the model again."""
+
+    def forward(self, images: Sequence[Photo] | Tensor) -> list[Annotations]:
+        """What the network says of each photo, in the mode it is in; differentiable with respect to float images."""
+        return self.from_frame(*self.prepare(images))
+
+    def predict(self, images: Sequence[Photo] | Tensor) -> list[Annotations]:
+        """What the network says of each photo: evaluation mode, no graph. Every module's mode is restored."""
+        modes = [(module, module.training) for module in self.modules()]
+        try:
+            self.eval()
+            with torch.inference_mode():
+                return self(images)
+        finally:
+            for module, training in modes:
+                module.training = training
+
+    def save(self, path: str | Path, notes: Mapping[str, Any] | None = None) -> Path:
+        """Writes weights and recipe to a .safetensors file that ``pellucid.load`` opens by itself; returns its path.
+
+        ``notes``: what else the file should say of itself, in plain values. Raises PellucidError for another suffix,
+        for an unwritable folder, and for a model that could not be built again.
+        """
+        path = Path(path)
+        if path.suffix != ".safetensors":
+            raise PellucidError(f"{path}: weights are written as safetensors; end the name with .safetensors")
+        try:
+            said = json.dumps({**self.description(), **({"notes": dict(notes)} if notes else {})})
+        except PellucidError as error:
+            raise PellucidError(f"{path}: {error}") from error
+        # cloned, since safetensors refuses tensors that share memory
+        tensors = {key: value.detach().cpu().contiguous().clone() for key, value in self.network.state_dict().items()}
+        with written_whole(path) as temporary:
+            save_file(tensors, temporary, metadata={RECIPE_KEY: said})
+        return path
+
+    def _photos(self, images: Sequence[Photo] | Tensor) -> list[Tensor]:
+        """Photos as float tensors (3, H, W) in [0, 1] on the network's device."""
+        single = isinstance(images, (str, Path, Image.Image)) or (
+            isinstance(images, (Tensor, np.ndarray)) and images.ndim in (2, 3)
+        )
+        if single:
+            raise PellucidError("images: one photo was given; give a list of photos, [photo] for a single one")
+        if isinstance(images, Tensor) and len(images):
+            return list(self._as_float(_checked_batch(images)))
+        return [self._as_float(read_photo(image)) for image in images]
+
+    def _as_float(self, image: Tensor) -> Tensor:
+        image = image.to(self.device)
+        return image.float() / 255 if image.dtype == torch.uint8 else image
+
+
+def _checked_batch(batch: Tensor) -> Tensor:
+    if batch.ndim != 4 or batch.shape[1] != 3 or 0 in batch.shape:
+        raise PellucidError(f"images: a batch is (N, 3, H, W), this one {tuple(batch.shape)}; permute or reshape it")
+    if batch.dtype == torch.uint8:
+        return batch
+    # the checks of values are those of a single photo
+    read_photo(batch.reshape(3, -1, batch.shape[-1]))
+    return batch.float()
+
+
+class Detector(PhotoModel):
+    """A model that finds objects, and learns from annotated images.
+
+    ``recipe``, ``backbone``, ``settings``: by which ``build`` makes it again. ``needs_proposals``: whether it learns
+    from ``Annotations.proposals``, boxes that were proposed by something else.
+    """
+
+    needs_proposals = False
+
+    def __init__(self, classes: Classes, name: str, recipe: str, backbone: str, settings: Mapping[str, Any]) -> None:
+        super().__init__(classes, name)
+        self.recipe = recipe
+        self.backbone = backbone
+        self.settings = dict(settings)
+
+    @abstractmethod
+    def loss(
+        self, images: Sequence[Photo] | Tensor, truths: Sequence[Annotations], seeds: Sequence[int] | None = None
+    ) -> dict[str, Tensor]:
+        """The parts of the loss, each a scalar: the mean over the images, so that equal shares of a batch may be
+        averaged.
+
+        ``truths``: what is true of each image, in its own coordinates and this model's classes. ``seeds``: one an
+        image, for what is drawn at random; without them torch's own generator is asked. Raises PellucidError where
+        truths are not of these images.
+        """
+
+    def description(self) -> dict[str, Any]:
+        return {
+            "version": 1,
+            "task": self.task,
+            "recipe": self.recipe,
+            "backbone": self.backbone,
+            "settings": self.settings,
+            "name": self.name,
+            "classes": self.classes.to_dict(),
+        }
