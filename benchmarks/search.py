@@ -74,7 +74,8 @@ def compare(title: str, plain: Callable[[], None], model: nn.Module, photos: lis
 
 def main() -> None:
     setup()
-    model = pellucid.load().eval()
+    model = pellucid.load()
+    assert isinstance(model, Classifier)
     with tempfile.TemporaryDirectory() as folder:
         paths: list[Photo] = list(sample_photos(Path(folder)))
         title = f"{len(paths)} photos, {model.name}, batch {BATCH}"

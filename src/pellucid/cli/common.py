@@ -18,7 +18,7 @@ from pellucid.files import written_whole
 if TYPE_CHECKING:
     import torch
 
-    from pellucid.models import Classifier
+    from pellucid.models import Classifier, PhotoModel
 
 
 # What networks need is imported with the first of them: commands on data sets start without it.
@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 
 def load_model(name: str, checkpoint: Path | None, classes: Path | None, device: str) -> "Classifier":
     """The classifier that the options name, on the device that they name."""
+    from pellucid.models import Classifier
+
+    model = load_any(name, checkpoint, classes, device)
+    if not isinstance(model, Classifier):
+        raise PellucidError(
+            f"{checkpoint or name}: holds a model for {model.task}, and this command takes classifiers; "
+            "see pellucid predict"
+        )
+    return model
+
+
+def load_any(name: str, checkpoint: Path | None, classes: Path | None, device: str) -> "PhotoModel":
+    """The model that the options name, of whatever task, on the device that they name."""
     from pellucid.models import load
 
     place = _device(device)

@@ -91,10 +91,14 @@ class PhotoModel(nn.Module, ABC):
         except PellucidError as error:
             raise PellucidError(f"{path}: {error}") from error
         # cloned, since safetensors refuses tensors that share memory
-        tensors = {key: value.detach().cpu().contiguous().clone() for key, value in self.network.state_dict().items()}
+        tensors = {key: value.detach().cpu().contiguous().clone() for key, value in self.weights().items()}
         with written_whole(path) as temporary:
             save_file(tensors, temporary, metadata={RECIPE_KEY: said})
         return path
+
+    def weights(self) -> dict[str, Tensor]:
+        """What a checkpoint holds: the network's state, without what training alone needs."""
+        return dict(self.network.state_dict())
 
     def _photos(self, images: Sequence[Photo] | Tensor) -> list[Tensor]:
         """Photos as float tensors (3, H, W) in [0, 1] on the network's device."""

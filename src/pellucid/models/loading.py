@@ -1,4 +1,4 @@
-"""One door to every classifier: embedded, timm's, torchvision's, or a checkpoint of one's own."""
+"""One door to every model: classifiers of timm and torchvision, detectors, and checkpoints of one's own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +14,18 @@ from torchvision.models import get_model, get_model_weights
 
 from pellucid.errors import PellucidError
 from pellucid.models import checkpoints
+from pellucid.models.base import PhotoModel
 from pellucid.models.catalogue import EMBEDDED, resolve
 from pellucid.models.checkpoints import Checkpoint, count_classes, load_tensors, read_checkpoint
 from pellucid.models.classification import Classifier
+from pellucid.models.detectors import (
+    IMAGENET_PROPOSALS,
+    detector_from,
+    holds_detector,
+    is_detector,
+    is_recipe,
+    published_detector,
+)
 from pellucid.models.imagenet import classes_by_count
 from pellucid.models.preprocessing import Preprocessing
 from pellucid.models.weights import hub_file, quiet, timm_weights
@@ -36,11 +45,13 @@ def load(
     checkpoint: str | Path | None = None,
     classes: Classes | Sequence[str] | str | Path | None = None,
     pretrained: bool = True,
-) -> Classifier:
-    """Loads a classifier, in evaluation mode, on the CPU.
+) -> PhotoModel:
+    """Loads a model, in evaluation mode, on the CPU.
 
     ``name``: 'tf_efficientnet_lite0' (its weights come with the installation); any timm name, with or without a tag
-    ('resnet50', 'resnet50.a1_in1k'); 'torchvision/alexnet'; or a .safetensors file that ``Classifier.save`` wrote.
+    ('resnet50', 'resnet50.a1_in1k'); 'torchvision/alexnet'; a detector of torchvision's
+    ('torchvision/fasterrcnn_resnet50_fpn'); 'rcnn-imagenet', which finds things without training; a .safetensors file
+    that a model's ``save`` wrote; or a file of torchvision's or detectron2's Faster, Mask or Keypoint R-CNN.
     ``checkpoint``: a file of weights of that architecture, in place of the published ones. ``classes``: their names, or
     a text file with a name a line; without it those of the checkpoint's recipe, of the published weights, or of the
     ImageNet subset with as many classes. ``pretrained=False``: random weights, from torch's generator, and no network
@@ -52,9 +63,18 @@ def load(
     if checkpoint is None and _is_file(name):
         name, checkpoint = "", name
     known = _read_classes(classes)
+    if checkpoint is None and name == IMAGENET_PROPOSALS:
+        from pellucid.models.region.imagenet_proposals import rcnn_imagenet
+
+        return rcnn_imagenet().eval()
+    if checkpoint is None and (is_recipe(str(name)) or is_detector(str(name))):
+        return published_detector(str(name), known, pretrained=pretrained)
     with quiet():
         if checkpoint is not None:
-            model = _from_checkpoint(str(name), read_checkpoint(checkpoint), known)
+            file = read_checkpoint(checkpoint)
+            if holds_detector(file):
+                return detector_from(file, str(name), known)
+            model = _from_checkpoint(str(name), file, known)
         else:
             source, plain = resolve(str(name))
             if pretrained:

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from dataclasses import fields
 from typing import Any
 
 from pellucid.errors import PellucidError, nearest
@@ -44,6 +45,8 @@ def build(
 
 def settings_of(recipe: str) -> dict[str, Any]:
     """The settings of a recipe and their defaults."""
-    make = getattr(importlib.import_module(RECIPES[recipe]), recipe)
-    parameters = inspect.signature(make).parameters.values()
+    module = importlib.import_module(RECIPES[recipe])
+    if hasattr(module, "DEFAULTS"):
+        return {one.name: getattr(module.DEFAULTS, one.name) for one in fields(module.DEFAULTS)}
+    parameters = inspect.signature(getattr(module, recipe)).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in ("classes", "backbone", "pretrained")}
