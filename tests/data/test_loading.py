@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pellucid.data import open_dataset
 from pellucid.data.dataset import Dataset
 from pellucid.data.loading import Batch, Loader, padded
 from pellucid.data.transforms import HorizontalFlip, Mosaic, RandomCrop, Transformed
@@ -262,3 +263,17 @@ def test_padding_keeps_every_image_in_its_corner(sizes: list[tuple[int, int]], s
 def test_no_images_make_no_batch() -> None:
     with pytest.raises(PellucidError, match="no images"):
         padded([])
+
+
+def test_an_epoch_that_begins_in_its_middle():
+    data = open_dataset("scenes:n=9,size=16", "train")
+    loader = Loader(data, 2, shuffle=True, seed=1)
+    loader.set_epoch(3)
+    whole = [batch.names for batch in loader]
+    loader.set_epoch(3, start=2)
+    assert len(loader) == len(whole) - 2
+    assert [batch.names for batch in loader] == whole[2:]
+    loader.set_epoch(3, start=99)
+    assert list(loader) == []
+    with pytest.raises(PellucidError, match="from batch -1"):
+        loader.set_epoch(0, start=-1)

@@ -44,6 +44,15 @@ def test_coco_results(scenes, tmp_path):
     assert found[-1].instances.labels.tolist() == data[11].annotations.instances.labels.tolist()
 
 
+@pytest.mark.parametrize("spec", ["scenes:n=12,size=96,seed=3", "voc", "yolo"])
+def test_coco_results_of_data_without_category_ids(scenes, tmp_path, spec):
+    data = open_dataset(spec if ":" in spec else f"{spec}:{scenes / spec}")
+    found = read_predictions(write_results(scored(data), data, tmp_path / "results.json"), data)
+    assert evaluate(data, found, "coco").summary["AP"] == pytest.approx(1)
+    entries = json.loads((tmp_path / "results.json").read_text())
+    assert min(entry["category_id"] for entry in entries) == 1
+
+
 def test_voc_results(scenes, tmp_path):
     data = open_dataset(f"voc:{scenes / 'voc'}", as_annotated=True)
     write_voc(scored(data), data, tmp_path / "results")

@@ -4,11 +4,12 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pellucid.cli.common import check_folder, print_json
+from pellucid.cli.running import Running, is_model
 from pellucid.cli.scoring import fed, finite, lines_of, note_dropped, opened, predicted
 from pellucid.data import Dataset, Predictions
 from pellucid.data.tables import read_lines
@@ -42,61 +43,112 @@ class _Analyses:
     versus: Any = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted of a score: the command's options of the same names."""
+
+    per_class: bool
+    errors: bool
+    bootstrap: int
+    seed: int
+    ties: bool
+    versus: str | None
+    boundary: bool
+    exclude: Path | None
+    plots: Path | None
+    plot_format: str
+
+
+@dataclass
+class _Judged:
+    """A score and what was made with it."""
+
+    score: Score
+    found: _Analyses
+    written: list[Path]
+
+
 def run(
     *,
     truth: str,
     predictions: str,
-    protocol: str,
+    protocol: str | None,
     split: str | None,
-    per_class: bool,
-    errors: bool,
-    bootstrap: int,
-    seed: int,
-    ties: bool,
-    versus: str | None,
-    boundary: bool,
-    exclude: Path | None,
     drop_unknown: bool,
-    plots: Path | None,
-    plot_format: str,
+    running: Running,
     json_output: bool,
+    **asked: Any,
 ) -> None:
-    """Scores, prints, and draws."""
-    _check(protocol, {"--bootstrap": bootstrap, "--ties": ties, "--versus": versus}, errors)
-    if plot_format not in _SUFFIXES:
-        raise PellucidError(f"--plot-format {plot_format}: give {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
-    if plots is not None:
-        check_folder(plots)
-    other = protocol_named(versus) if versus is not None else None
-    dataset = opened(truth, split)
-    said = predicted(predictions, dataset, drop_unknown=drop_unknown)
-    judge = fed(dataset, said, protocol, **_options(protocol, dataset, errors or plots is not None, boundary, exclude))
+    """Scores, prints, and draws. ``asked``: the fields of ``Asked``."""
+    wanted = Asked(**asked)
+    if wanted.plot_format not in _SUFFIXES:
+        raise PellucidError(f"--plot-format {wanted.plot_format}: give {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
+    if wanted.plots is not None:
+        check_folder(wanted.plots)
+    if protocol is not None:
+        _check(protocol, wanted)
+    name = ""
+    if is_model(truth):
+        from pellucid.cli.evaluate_model import judged_model
+
+        def check(protocol: str) -> None:
+            _check(protocol, wanted)
+
+        name, dataset, said, protocols = judged_model(truth, predictions, split, protocol, running, check)
+    else:
+        running.check_absent()
+        protocols = [protocol or "coco"]
+        _check(protocols[0], wanted)
+        dataset = opened(truth, split)
+        said = predicted(predictions, dataset, drop_unknown=drop_unknown)
+    several = len(protocols) > 1
+    judged = {
+        one: _judged(
+            dataset, said, one, replace(wanted, plots=wanted.plots / one) if several and wanted.plots else wanted
+        )
+        for one in protocols
+    }
+    if json_output:
+        records = {one: finite(_record(each.score, each.found, each.written)) for one, each in judged.items()}
+        made: dict[str, Any] = {"protocols": records} if several else next(iter(records.values()))
+        print_json(({"model": name} if name else {}) | made)
+        return
+    blocks = [[name]] if name else []
+    for each in judged.values():
+        blocks += _lines(each.score, each.found, wanted.per_class, each.written)
+    print(lines_of(blocks))
+
+
+def _judged(dataset: Dataset, said: Predictions, protocol: str, asked: Asked) -> _Judged:
+    other = protocol_named(asked.versus) if asked.versus is not None else None
+    options = _options(protocol, dataset, asked.errors or asked.plots is not None, asked.boundary, asked.exclude)
+    judge = fed(dataset, said, protocol, **options)
     score = judge.score()
     note_dropped(score.findings, said)
     found = _Analyses()
     if isinstance(judge, DetectionEvaluator) and isinstance(score, DetectionScore):
-        found = _analysed(judge, score, errors, bootstrap, seed, ties)
+        found = _analysed(judge, score, asked.errors, asked.bootstrap, asked.seed, asked.ties)
         if other is not None:
             from pellucid.metrics.differences import differences
 
             found.versus = differences(dataset.columns(), said.columns(), judge.protocol, other)
-    elif errors:
+    elif asked.errors:
         wrong = [one for one in judge.records() if one.kind not in _SUCCESS]  # type: ignore[attr-defined]
         found.outcomes = [vars(one) | {"class": dataset.classes[one.label]} for one in wrong]
-    written = _drawn(plots, plot_format, judge, score, found, (dataset, said)) if plots is not None else []
-    if json_output:
-        print_json(finite(_record(score, found, written)))
-    else:
-        print(lines_of(_lines(score, found, per_class, written)))
+    written: list[Path] = []
+    if asked.plots is not None:
+        written = _drawn(asked.plots, asked.plot_format, judge, score, found, (dataset, said))
+    return _Judged(score, found, written)
 
 
-def _check(protocol: str, wanted: dict[str, object], errors: bool) -> None:
+def _check(protocol: str, asked: Asked) -> None:
     if protocol not in NAMES:
         raise PellucidError(f"--protocol {protocol}: unknown{nearest(protocol, NAMES)}; there are {', '.join(NAMES)}")
-    asked = next((name for name, value in wanted.items() if value), None)
-    if asked is not None and protocol not in PROTOCOLS:
-        raise PellucidError(f"{asked}: is of detections, not of {protocol}; leave it out, or choose another --protocol")
-    if errors and protocol not in (*PROTOCOLS, *_RECORDED):
+    wanted = {"--bootstrap": asked.bootstrap, "--ties": asked.ties, "--versus": asked.versus}
+    named = next((name for name, value in wanted.items() if value), None)
+    if named is not None and protocol not in PROTOCOLS:
+        raise PellucidError(f"{named}: is of detections, not of {protocol}; leave it out, or choose another --protocol")
+    if asked.errors and protocol not in (*PROTOCOLS, *_RECORDED):
         raise PellucidError(f"--errors: {protocol} has figures alone, no list of errors; leave it out")
 
 

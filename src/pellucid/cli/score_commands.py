@@ -7,7 +7,7 @@ import typer
 
 from pellucid.cli.application import app
 from pellucid.cli.data_options import Split
-from pellucid.cli.options import Json
+from pellucid.cli.options import Device, Json
 
 Truth = Annotated[
     str,
@@ -22,14 +22,17 @@ _PREDICTED = (
     "a COCO results file (JSON), a folder of VOC or YOLO results, a CSV as ImageNet's and Open Images' contests take "
     "it, any data set of the same images, or probabilities:FOLDER of grey images"
 )
+_PROTOCOLS = (
+    "coco, coco-segm, coco-boundary, coco-keypoints, lvis, lvis-segm, voc2007, voc2012, ilsvrc, openimages, "
+    "openimages-v2; ilsvrc-loc, kaggle-loc; panoptic; semantic; isbi."
+)
 Protocol = Annotated[
     str,
     typer.Option(
         "--protocol",
         "-p",
         metavar="NAME",
-        help="coco, coco-segm, coco-boundary, coco-keypoints, lvis, lvis-segm, voc2007, voc2012, ilsvrc, openimages, "
-        "openimages-v2; ilsvrc-loc, kaggle-loc; panoptic; semantic; isbi.",
+        help=_PROTOCOLS,
     ),
 ]
 Replicates = Annotated[
@@ -55,12 +58,33 @@ PlotFormat = Annotated[str, typer.Option(metavar="SUFFIX", help="What the plots 
 
 @app.command(no_args_is_help=True)
 def evaluate(
-    truth: Truth,
+    truth: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRUTH|MODEL",
+            help="The annotated data set, in any format: a folder or file that is recognised, or FORMAT:PATH such as "
+            "coco:PATH or voc:PATH. Or a model, as predict takes it, to run on a data set.",
+            show_default=False,
+        ),
+    ],
     predictions: Annotated[
         str,
-        typer.Argument(metavar="PREDICTIONS", help=f"What a network said: {_PREDICTED}.", show_default=False),
+        typer.Argument(
+            metavar="PREDICTIONS|DATA",
+            help=f"What a network said: {_PREDICTED}. Behind a model: the annotated data set.",
+            show_default=False,
+        ),
     ],
-    protocol: Protocol = "coco",
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            "-p",
+            metavar="NAME",
+            help=f"{_PROTOCOLS} Default: coco, or all by which a model's task is scored.",
+            show_default=False,
+        ),
+    ] = None,
     split: Split = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="A line for every class.")] = False,
     errors: Annotated[
@@ -94,14 +118,37 @@ def evaluate(
     drop_unknown: DropUnknown = False,
     plots: Plots = None,
     plot_format: PlotFormat = "png",
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keep what a model said, as a COCO results file (.json).", show_default=False
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="COUNT", min=1, help="Images that a model sees at a time. Default: 4.", show_default=False
+        ),
+    ] = None,
+    class_names: Annotated[
+        Path | None,
+        typer.Option(
+            "--classes",
+            metavar="FILE",
+            help="Names for a model's classes, one a line, where the data call them otherwise.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Scores predictions by an official protocol.
+    """Scores predictions, or a model, by an official protocol.
 
     The figures are those of the benchmark's own code, told with what was wrong with truth and predictions. Of
     detections: curves, error types, intervals, tie ranges, and why two protocols differ.
     """
     from pellucid.cli.evaluate import run
+    from pellucid.cli.running import Running
 
     run(
         truth=truth,
@@ -119,6 +166,7 @@ def evaluate(
         drop_unknown=drop_unknown,
         plots=plots,
         plot_format=plot_format,
+        running=Running(batch_size, device, class_names, save),
         json_output=json,
     )
 

@@ -93,6 +93,7 @@ class Loader:
         self.unreadable = unreadable
         self.pin = pin
         self.epoch = 0
+        self.start = 0
         self.skipped: list[str] = []
         self._groups = _orientations(dataset) if group_by_aspect else None
         if len(dataset) and not self._all_batches():
@@ -101,19 +102,24 @@ class Loader:
                 "shards; take a smaller batch size, fewer shards, or no drop_last"
             )
 
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch, 0 or more, that iterating reads, in the transforms as well."""
-        if epoch < 0:
-            raise PellucidError(f"epoch {epoch}: give a whole number, 0 or more")
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Chooses the epoch, 0 or more, that iterating reads, in the transforms as well.
+
+        ``start``: how many of its batches are left out at its beginning, since they were read before; nothing of them
+        is read.
+        """
+        if epoch < 0 or start < 0:
+            raise PellucidError(f"epoch {epoch} from batch {start}: give whole numbers, 0 or more")
         self.epoch = epoch
+        self.start = start
         for layer in _layers(self.dataset):
             if isinstance(layer, Transformed):
                 layer.set_epoch(epoch)
 
     def batches(self) -> list[list[int]]:
-        """The indices of the samples of each batch of this shard, in this epoch."""
+        """The indices of the samples of each batch of this shard, in this epoch, from ``start`` on."""
         rank, count = self.shard
-        return self._all_batches()[rank::count]
+        return self._all_batches()[rank::count][self.start :]
 
     def _all_batches(self) -> list[list[int]]:
         """Those of all shards, in the order in which they are dealt out."""

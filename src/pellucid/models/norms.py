@@ -66,7 +66,7 @@ class FoldedConv(nn.Conv2d):
 
     _pads_as_tensorflow: bool
     _norm: list[FrozenNorm]
-    _kept: tuple[Any, Tensor, Tensor] | None
+    _kept: tuple[Any, Tensor, Tensor, list[Tensor | None]] | None
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self._folded()
@@ -75,18 +75,22 @@ class FoldedConv(nn.Conv2d):
             return F.conv2d(x, weight, bias, self.stride, (0, 0), self.dilation, self.groups)
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None}  # a copy folds its own
+
     def _folded(self) -> tuple[Tensor, Tensor]:
         if self.weight.requires_grad and torch.is_grad_enabled():
             return self._multiplied()
         norm = self._norm[0]
         parts = (self.weight, self.bias, norm.weight, norm.bias, norm.running_mean, norm.running_var)
-        # A tensor in place counts its changes; an address alone may be taken by another.
+        # A tensor counts its changes in place. What was folded is held, so that no other can take its address.
         key = tuple(
             None if t is None else (t.data_ptr(), -1 if t.is_inference() else t._version, t.dtype) for t in parts
         )
         if self._kept is None or self._kept[0] != (key, norm.eps):
             with torch.inference_mode(False), torch.no_grad():
-                self._kept = ((key, norm.eps), *self._multiplied())
+                held = [None if t is None else t.detach() for t in parts]
+                self._kept = ((key, norm.eps), *self._multiplied(), held)
         return self._kept[1], self._kept[2]
 
     def _multiplied(self) -> tuple[Tensor, Tensor]:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pellucid.data.coco.parsing import in_order
 from pellucid.data.coco.results_parsing import Entries, parse_results
 from pellucid.data.coco.segmentations import Compressed, Segmentations
-from pellucid.data.coco.writing import DIGITS, objects_of, segmentation, whole_ids
+from pellucid.data.coco.writing import DIGITS, objects_of, segmentation
 from pellucid.data.dataset import Dataset
 from pellucid.data.defects import Defects
 from pellucid.errors import PellucidError
 from pellucid.files import written_whole
-from pellucid.structures import Annotations, Mask, ObjectColumns
+from pellucid.structures import Annotations, Classes, Mask, ObjectColumns
 
 _FARTHEST = 1e9
 
@@ -55,7 +55,7 @@ def result_columns(path: str | Path, dataset: Dataset, defects: Defects) -> Obje
     entries = parse_results(path, defects)
     ids = dataset.ids
     known = [id if id is not None else index + 1 for index, id in enumerate(ids)]
-    classes = [dataset.classes.source_id(i) for i in range(len(dataset.classes))]
+    classes = result_ids(dataset.classes)
     place, label = in_order(entries.of_image, known), in_order(entries.of_category, classes)
     for row in np.flatnonzero(place < 0).tolist():
         what = f"image_id {entries.of_image[row]} is not in {dataset.title}"
@@ -163,7 +163,7 @@ def write_results(predictions: Sequence[Annotations], dataset: Dataset, path: st
     path = Path(path)
     if len(predictions) != len(dataset):
         raise PellucidError(f"{path}: {len(predictions)} predictions for {len(dataset)} images; give one for each")
-    ids = whole_ids(dataset.classes)
+    ids = result_ids(dataset.classes)
     made = []
     for index, said in enumerate(predictions):
         objects = objects_of(said)
@@ -186,3 +186,11 @@ def write_results(predictions: Sequence[Annotations], dataset: Dataset, path: st
     with written_whole(path) as temporary:
         temporary.write_bytes(msgspec.json.encode(made))
     return path
+
+
+def result_ids(classes: Classes) -> list[int]:
+    """The category id of each class in a results file: the data set's own where all are numbers, else 1, 2, …"""
+    known = classes.source_ids
+    if known and all(isinstance(id, int) for id in known) and len(set(known)) == len(known):
+        return [int(id) for id in known]
+    return list(range(1, len(classes) + 1))

@@ -60,9 +60,9 @@ class ImagenetProposals(CropDetector):
 
     A box's score is the product of: the probability of its class, as the geometric mean of two looks with little and
     with more context; one less that probability with the box painted over, squared, which a part of a thing does not
-    survive; the root of the mean probability of the class in its nearest proposals, weighted by IoU; and its share of
-    the photo to the power of 0.1. The best box is taken first, larger ones being preferred, and painted over; what the
-    others score then is what remains of them, so that a thing is found once. Its edges are the mean of those of its
+    survive; the cube root of the mean probability of the class in its nearest proposals, weighted by IoU; and its share
+    of the photo to the power of 0.1. The best box is taken first, larger ones being preferred, and painted over; what
+    the others score then is what remains of them, so that a thing is found once. Its edges are the mean of those of its
     nearest proposals, weighted by IoU and probability, and so differentiable, as is the score.
     ``logits``: the mean of the log-probabilities of both looks.
 
@@ -168,7 +168,7 @@ class ImagenetProposals(CropDetector):
         support = weights.sum(1) / ious.sum(1).clamp(min=own)
         inside = looks.inside.gather(1, labels[:, None])[:, 0].exp()
         outside = looks.outside.gather(1, labels[:, None])[:, 0].exp()
-        scores = inside * (1 - outside) ** 2 * (support + 1e-12).sqrt() * shares**_SMALL_IS_DOUBTFUL
+        scores = inside * (1 - outside) ** 2 * (support + 1e-12) ** (1 / 3) * shares**_SMALL_IS_DOUBTFUL
         return scores, placed
 
     def _kept(
