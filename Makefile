@@ -40,6 +40,10 @@ bench: $(UV)
 	$(RUN) python benchmarks/coco_scores.py masks
 	$(RUN) python benchmarks/bootstrap.py
 	$(RUN) python benchmarks/panoptic_quality.py
+	$(RUN) python benchmarks/roi_align.py
+	$(RUN) python benchmarks/soft_nms.py
+	$(RUN) python benchmarks/selective_search.py
+	$(RUN) python benchmarks/faster_rcnn.py
 
 .uv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pellucid needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }

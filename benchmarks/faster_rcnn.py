@@ -40,6 +40,8 @@ def torchvisions() -> nn.Module:
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.BatchNorm2d):
             frozen = FrozenBatchNorm2d(module.num_features, eps=0.0)
+            assert module.running_mean is not None
+            assert module.running_var is not None
             frozen.running_mean.copy_(module.running_mean)
             frozen.running_var.copy_(module.running_var + 1e-3)
             parent, _, own = name.rpartition(".")

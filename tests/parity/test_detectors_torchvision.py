@@ -25,7 +25,7 @@ PHOTOS = [_photo(160, 208, 1), _photo(240, 144, 2)]
 
 
 def _freeze(network: nn.Module) -> nn.Module:
-    """The network with the frozen normalisation that its published weights come with, its statistics those of photos."""
+    """The network with frozen normalisation, as its published weights have it, with the statistics of photos."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0

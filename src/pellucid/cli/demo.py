@@ -1,14 +1,18 @@
-"""``pellucid demo``: three sample photos, every method, no download."""
+"""``pellucid demo``: three sample photos, what is in them, and why by every method; no download."""
 
 import time
 from pathlib import Path
 
 from PIL import Image
 
-from pellucid.cli.common import check_folder, load_model
+from pellucid.cli.common import check_folder, load_any, load_model
 from pellucid.cli.explain import Request, explain_photos
+from pellucid.cli.predict import Found, predict_images
+from pellucid.cli.predict import Request as Detection
+from pellucid.cli.sources import find_images
 from pellucid.explain import METHODS
 from pellucid.files import written_whole
+from pellucid.models import Detector
 
 PHOTOS = {"cat": "chelsea", "coffee": "coffee", "astronaut": "astronaut"}
 """Our names for three of the photos that scikit-image ships."""
@@ -18,7 +22,7 @@ SETTINGS = {"masks": 300, "samples": 16, "steps": 16}
 
 
 def run(*, out: Path) -> None:
-    """Explains the photos for their three top classes and prints where the pictures are."""
+    """Finds what is in the photos, explains their three top classes, and prints where the pictures are."""
     import skimage.data
 
     check_folder(out)
@@ -29,6 +33,13 @@ def run(*, out: Path) -> None:
         with written_whole(path) as temporary:
             Image.fromarray(getattr(skimage.data, source)()).save(temporary)
         paths.append(path)
+    network = load_any("rcnn-imagenet", None, None, "auto")
+    images = find_images([str(path) for path in paths], None, out)
+    assert isinstance(network, Detector)
+    least = float(network.settings["score_threshold"])
+    print("What is in them, by the classifier and selective search alone:")
+    predict_images(Detection(network, images, least, None, None, True, out, 1), Found(), print_lines=True)
+    print("\nAnd why:")
     request = Request(
         model=load_model("tf_efficientnet_lite0", None, None, "auto"),
         targets=[],
@@ -43,5 +54,6 @@ def run(*, out: Path) -> None:
     )
     explain_photos(request, paths, print_lines=True)
     print(
-        f"Three photos, {len(METHODS)} methods each, in {time.perf_counter() - began:.0f} s. Open the panels in {out}/."
+        f"Three photos, {len(METHODS)} methods each, in {time.perf_counter() - began:.0f} s. Open the panels in {out}/, "
+        f"and what was found in {out}/pictures/."
     )

@@ -19,6 +19,7 @@ def run(
     epochs: int | None,
     batch_size: int | None,
     backbone: str | None,
+    weights: str | None,
     changes: list[str],
     out: Path | None,
     resume: bool,
@@ -40,6 +41,7 @@ def run(
         "epochs": epochs,
         "batch_size": batch_size,
         "backbone": backbone,
+        "weights": weights,
         "precision": precision,
         "seed": seed,
     }

@@ -57,6 +57,15 @@ def train(
             metavar="NAME", help="A timm name or torchvision/NAME. Default: the embedded network.", show_default=False
         ),
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A detector to begin with, of Pellucid, torchvision or detectron2; or torchvision, for its published "
+            "one. Default: ImageNet's weights in the backbone alone.",
+            show_default=False,
+        ),
+    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option(
@@ -99,6 +108,7 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         backbone=backbone,
+        weights=weights,
         changes=change or [],
         out=out,
         resume=resume,

@@ -1,16 +1,22 @@
 """Detectors from checkpoints: our own, and those of torchvision and detectron2."""
 
-import torch
-from torch import nn
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from torchvision.models import get_model_weights
 
 from pellucid.errors import PellucidError
 from pellucid.models.base import Detector
 from pellucid.models.checkpoints import Checkpoint, load_tensors, read_checkpoint
-from pellucid.models.recipes import RECIPES, build
+from pellucid.models.recipes import RECIPES, build, settings_of
 from pellucid.models.region.foreign import TORCHVISION, Foreign, is_foreign, translated
+from pellucid.models.region.settings import STRUCTURE
 from pellucid.models.weights import hub_file
 from pellucid.structures import Classes
+
+_OF_CLASSES = ("predictor.", "mask_head.logits.", "keypoint_head.logits.")
+"""The parts of a network whose rows are classes, or keypoints."""
 
 IMAGENET_PROPOSALS = "rcnn-imagenet"
 """The name of the detector that needs no training."""
@@ -88,22 +94,51 @@ def published_detector(name: str, classes: Classes | None = None, *, pretrained:
     return from_foreign(translated(file.tensors, str(path), plain), str(path), name, classes)
 
 
-def begin_with(model: Detector, file: Checkpoint) -> list[str]:
-    """Takes over from a checkpoint what fits a model to be trained: all but what depends on the classes.
+def begin_from(
+    weights: str, recipe: str, classes: Classes, backbone: str | None = None, settings: Mapping[str, Any] | None = None
+) -> tuple[Detector, list[str]]:
+    """A detector to be trained that begins with the weights of another, and the tensors that begin anew.
 
-    Gives the names of the tensors that stay as they were. Raises PellucidError where nothing fits.
+    ``weights``: a checkpoint, ours or another project's, or 'torchvision' for the published ones of the recipe with
+    that ``backbone`` (ResNet-50 by default), downloaded where need be. What the network is made of is as there;
+    ``settings`` choose the rest. What depends on the classes begins anew, unless they are the same.
+    Raises PellucidError where the weights are of another recipe, and where they cannot be had.
     """
-    tensors = translated(file.tensors, str(file.path)).tensors if is_foreign(file.tensors) else file.tensors
-    own = model.network.state_dict()
-    fitting = {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
-    if not fitting:
-        raise PellucidError(f"{file.path}: nothing in it fits {model.name}; give weights of the same network")
-    _copy(model.network, fitting)
-    return [key for key in own if key not in fitting]
+    path = published_file(recipe, backbone) if weights == "torchvision" else Path(weights)
+    file = read_checkpoint(path)
+    if is_foreign(file.tensors):
+        foreign = translated(file.tensors, str(path))
+        own, body, known, tensors = foreign.recipe, foreign.backbone, foreign.settings, foreign.tensors
+    elif file.assembly is not None:
+        said = file.assembly
+        own, body, known, tensors = said.recipe, said.backbone, said.settings, file.tensors
+        known = {key: _as_tuples(value) for key, value in known.items()}
+    else:
+        raise PellucidError(f"{path}: holds no detector; give a checkpoint of {recipe}, or leave weights out")
+    if own != recipe:
+        raise PellucidError(f"{path}: holds a {own}, not a {recipe}; train that recipe, or give other weights")
+    if backbone not in (None, body):
+        raise PellucidError(f"{path}: has the backbone {body}, not {backbone}; leave the backbone out")
+    defaults = settings_of(recipe)
+    made_of = {name: known.get(name, defaults[name]) for name in (STRUCTURE if "neck" in defaults else known)}
+    model = build(recipe, classes, body, pretrained=False, **{**(settings or {}), **made_of})
+    fresh = model.network.state_dict()
+    fitting = {key: value for key, value in tensors.items() if key in fresh and fresh[key].shape == value.shape}
+    same = file.assembly is not None and file.assembly.classes.names == classes.names
+    if not same:  # as many classes need not be the same ones
+        fitting = {key: value for key, value in fitting.items() if not key.startswith(_OF_CLASSES)}
+    model.network.load_state_dict(fitting, strict=False)
+    return model, [key for key in fresh if key not in fitting]
 
 
-def _copy(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    network.load_state_dict(tensors, strict=False)
+def published_file(recipe: str, backbone: str | None) -> Path:
+    """The file of torchvision's published weights of a recipe. Raises PellucidError where there are none."""
+    body = backbone or "resnet50"
+    name = next((n for n, (own, trunk, _) in TORCHVISION.items() if (own, trunk) == (recipe, body)), None)
+    if name is None:
+        known = ", ".join(f"{own} with {trunk}" for own, trunk, _ in TORCHVISION.values())
+        raise PellucidError(f"weights torchvision: there are none of {recipe} with {body}, but of {known}")
+    return hub_file(name, get_model_weights(name).DEFAULT.url)
 
 
 def _known(name: str) -> str | None:

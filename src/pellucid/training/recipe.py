@@ -178,13 +178,15 @@ class Recipe:
     """Everything that a training is made of; two runs of one recipe are the same on the same machine.
 
     ``model``: a recipe of ``pellucid.models``. ``backbone``: its network, by default the embedded one; ``pretrained``
-    with its published weights. ``settings``: the model's own. ``batch_size``: images of each process at a time.
+    with its published weights. ``weights``: a checkpoint to begin with, or 'torchvision' for its published detector;
+    what the network is made of is then as there. ``settings``: the model's own. ``batch_size``: images of each process at a time.
     ``precision``: 32, bf16 or 16 (mixed).
     """
 
     model: str
     backbone: str | None = None
     pretrained: bool = True
+    weights: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     data: Data = field(default_factory=Data)
     augmentation: Augmentation = field(default_factory=Augmentation)

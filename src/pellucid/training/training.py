@@ -1,7 +1,7 @@
 """A training from its recipe to its result: the model is built, the data opened, the folder found."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from pellucid.data import Dataset
 from pellucid.errors import PellucidError, nearest
 from pellucid.models import recipes as models
 from pellucid.models.base import Detector
+from pellucid.models.detectors import begin_from
 from pellucid.training.processes import make_fabric
 from pellucid.training.progress import Watcher
 from pellucid.training.recipe import Recipe
@@ -94,9 +95,7 @@ def train(
         raise PellucidError(f"{resume.path}: holds no training (no recipe.yaml); leave --resume out")
     torch.manual_seed(recipe.seed)
     if model is None:
-        model = models.build(
-            recipe.model, learned.classes, recipe.backbone, pretrained=recipe.pretrained, **_settings(recipe)
-        )
+        model, recipe = _built(recipe, learned, watcher, again=resume is not None and resume.state.exists())
     elif model.classes.names != learned.classes.names:
         raise PellucidError(f"{learned.title}: its classes are not those of the model {model.name}; use the same")
     _check_holdings(model, learned)
@@ -117,6 +116,25 @@ def train(
     if trainer.position.finished:
         return _result(folder, trainer.position, speaks, was_finished=True)
     return _result(folder, trainer.run(), speaks)
+
+
+def _built(recipe: Recipe, learned: Dataset, watcher: Watcher, *, again: bool) -> tuple[Detector, Recipe]:
+    """The model, and the recipe that says what it is made of. ``again``: its weights will be those of a state."""
+    settings = _settings(recipe)
+    if recipe.weights is None or again:
+        begun = recipe.pretrained and not again
+        return models.build(recipe.model, learned.classes, recipe.backbone, pretrained=begun, **settings), recipe
+    model, fresh = begin_from(recipe.weights, recipe.model, learned.classes, recipe.backbone, settings)
+    parts = ", ".join(dict.fromkeys(name.split(".")[0] for name in fresh)) or "nothing"
+    watcher.note(f"begins with {recipe.weights}; anew: {parts}")
+    return model, replace(recipe, backbone=model.backbone, settings=_listed(model.settings))
+
+
+def _listed(value: Any) -> Any:
+    """Settings as YAML has them."""
+    if isinstance(value, dict):
+        return {key: _listed(one) for key, one in value.items()}
+    return [_listed(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _result(folder: RunFolder, place: Position, speaks: bool, was_finished: bool = False) -> Result:

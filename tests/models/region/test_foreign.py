@@ -9,9 +9,8 @@ from torchvision.models import detection
 
 import pellucid
 from pellucid.errors import PellucidError
-from pellucid.models import Detector, build
-from pellucid.models.checkpoints import Checkpoint
-from pellucid.models.detectors import begin_with, from_foreign
+from pellucid.models import Detector
+from pellucid.models.detectors import begin_from, from_foreign
 from pellucid.models.region.foreign import is_foreign, translated
 from pellucid.structures import Classes
 
@@ -127,12 +126,31 @@ def test_files_that_are_cut_or_of_something_else_are_refused() -> None:
     assert not is_foreign({"conv1.weight": torch.zeros(1)})
 
 
-def test_training_begins_with_what_fits(tmp_path: Any) -> None:
+def test_training_begins_with_other_weights(tmp_path: Any) -> None:
     tensors = numbers(detectron2_layout(masks=False))
-    settings = {"channels": 256, "min_side": 64, "max_side": 96, "convention": "detectron2"}
-    model = build("faster_rcnn", Classes(("cat", "dog")), "resnet50", pretrained=False, **settings)
-    left = begin_with(model, Checkpoint(tmp_path / "model.pth", tensors))
-    assert {name.split(".")[0] for name in left} == {"predictor"}
+    path = tmp_path / "model.pth"
+    torch.save(tensors, path)
+    sizes = {"min_side": 64, "max_side": 96, "channels": 96}
+    model, fresh = begin_from(str(path), "faster_rcnn", Classes(("cat", "dog")), settings=sizes)
+    assert {name.split(".")[0] for name in fresh} == {"predictor"}
+    assert (model.settings["min_side"], model.backbone) == (64, "resnet50")
+    assert "channels" not in model.settings  # the network is as the weights are
     assert torch.equal(model.network.state_dict()["box_head.fc6.bias"], tensors["roi_heads.box_head.fc1.bias"])
-    with pytest.raises(PellucidError, match="nothing in it fits"):
-        begin_with(model, Checkpoint(tmp_path / "model.pth", {"a": torch.zeros(1)}))
+    own = model.save(tmp_path / "own.safetensors")
+    assert begin_from(str(own), "faster_rcnn", Classes(("cat", "dog")))[1] == []
+    assert begin_from(str(own), "faster_rcnn", Classes(("dog", "cat")))[1] == fresh
+
+
+def test_weights_that_training_cannot_begin_with(tmp_path: Any) -> None:
+    path = tmp_path / "model.pth"
+    torch.save(numbers(detectron2_layout()), path)
+    with pytest.raises(PellucidError, match="holds a mask_rcnn, not a faster_rcnn"):
+        begin_from(str(path), "faster_rcnn", Classes(("cat",)))
+    with pytest.raises(PellucidError, match="has the backbone resnet50, not resnet18"):
+        begin_from(str(path), "mask_rcnn", Classes(("cat",)), "resnet18")
+    with pytest.raises(PellucidError, match="there are none of fast_rcnn with resnet50"):
+        begin_from("torchvision", "fast_rcnn", Classes(("cat",)))
+    other = tmp_path / "other.pth"
+    torch.save({"weight": torch.zeros(2)}, other)
+    with pytest.raises(PellucidError, match="holds no detector"):
+        begin_from(str(other), "faster_rcnn", Classes(("cat",)))

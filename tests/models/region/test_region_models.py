@@ -12,7 +12,7 @@ from pellucid.data import open_dataset
 from pellucid.errors import PellucidError
 from pellucid.models import Detector, build
 from pellucid.models.recipes import settings_of
-from pellucid.models.region.learning import _spared
+from pellucid.models.region.learning import _background_from, _spared
 from pellucid.ops.matching import BELOW, BETWEEN
 from pellucid.structures import Annotations, Classes, Instances, Masks
 from pellucid.structures.keypoints import KeypointNames
@@ -193,6 +193,24 @@ def test_hostile_truths_are_learned_from() -> None:
     for boxes in ([[5.0, 5.0, 6.0, 6.0]], many, [[-20.0, -20.0, 200.0, 200.0]], [[5.0, 5.0, 5.0, 9.0]]):
         losses = model.loss([photo()], [truth(boxes)], [0])
         assert all(bool(value.isfinite()) for value in losses.values())
+
+
+def test_background_is_what_overlaps_little() -> None:
+    iou = torch.tensor([[0.6, 0.3, 0.05, 0.0], [0.1, 0.4, 0.0, 0.0]])
+    assert _background_from(iou, 0.0, 0.5).tolist() == [0, BELOW, BELOW, BELOW]
+    assert _background_from(iou, 0.1, 0.5).tolist() == [0, BELOW, BETWEEN, BETWEEN]
+    assert _background_from(iou[:, 2:], 0.1, 0.5).tolist() == [BELOW, BELOW]  # there is nothing else
+    assert _background_from(torch.zeros(0, 2), 0.1, 0.5).tolist() == [BELOW, BELOW]
+
+
+def test_heads_learn_from_background_too() -> None:
+    """Of a photo with one object most regions are background, which the class loss must see."""
+    model = tiny("fpn")
+    with torch.no_grad():
+        model.network.predictor.logits.weight.zero_()
+        model.network.predictor.logits.bias.copy_(torch.tensor([20.0, -20.0, 0.0]))  # all is class 0
+    loss = model.loss([photo()], [truth(OBJECTS[:1])], [0])["class"]
+    assert float(loss) > 10  # three quarters of the regions or more, at 20 each
 
 
 def test_what_lies_in_a_crowd_is_no_background() -> None:

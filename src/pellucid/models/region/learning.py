@@ -120,11 +120,7 @@ class Learner:
         for one, truth, generator in zip(proposals, truths, generators, strict=True):
             true = truth.boxes.to(one.boxes.device)
             boxes = torch.cat((true, one.boxes))
-            matches = match(pairwise_iou(true, boxes), s.negative_iou, s.positive_iou)
-            if s.negative_iou > 0:  # between its two thresholds lies background here, and below them nothing
-                matches = torch.where(matches == BETWEEN, BELOW, torch.where(matches == BELOW, BETWEEN, matches))
-                if not bool((matches != BETWEEN).any()):
-                    matches = torch.full_like(matches, BELOW)
+            matches = _background_from(pairwise_iou(true, boxes), s.negative_iou, s.positive_iou)
             matches = _spared(matches, boxes, truth.ignored)
             positive, negative = sample(matches, s.region_samples, s.region_positives, generator)
             rows = torch.cat((positive, negative))
@@ -203,6 +199,20 @@ def _smooth_l1(said: Tensor, wanted: Tensor, beta: float) -> Tensor:
     if beta == 0:
         return (said - wanted).abs().sum()
     return F.smooth_l1_loss(said, wanted, beta=beta, reduction="sum")
+
+
+def _background_from(iou: Tensor, low: float, high: float) -> Tensor:
+    """Matches (R,) of regions: background is what overlaps a truth by ``low`` or more but less than ``high``.
+
+    What overlaps less teaches nothing, unless there is nothing else.
+    Source: Girshick, 'Fast R-CNN', ICCV 2015, section 2.3.
+    """
+    matches = match(iou, high, high)
+    if low > 0 and len(iou):
+        far = (matches == BELOW) & (iou.amax(0) < low)
+        if not bool(far.all()):
+            matches = torch.where(far, BETWEEN, matches)
+    return matches
 
 
 def _spared(matches: Tensor, boxes: Tensor, ignored: Tensor) -> Tensor:

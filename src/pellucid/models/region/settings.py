@@ -20,6 +20,13 @@ _WORDS: dict[str, Any] = {
 }
 
 
+STRUCTURE = (
+    *("convention", "neck", "strides", "channels", "proposals", "anchor_sizes", "anchor_ratios", "pooling"),
+    *("pool_size", "head", "box_features", "masks", "mask_channels", "keypoints", "keypoint_channels"),
+)
+"""The settings that weights were learned with: what the network is made of, and what its numbers mean."""
+
+
 @dataclass(frozen=True)
 class RegionSettings:
     """The settings of every detector of regions; a recipe is a choice of them.
