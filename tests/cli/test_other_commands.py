@@ -99,7 +99,9 @@ def test_demo(pellucid: Run, monkeypatch: pytest.MonkeyPatch):
     assert answer.code == 0, answer.err
     assert "tabby" in answer.out
     assert len(check_whole(Path("seen/cat"))["maps"]) == 36
-    assert answer.out.splitlines()[-1].endswith("Open the panels in seen/.")
+    assert "Egyptian cat" in answer.out  # found by rcnn-imagenet
+    assert Path("seen/pictures/cat.png").is_file()
+    assert answer.out.splitlines()[-1].endswith("Open the panels in seen/, and what was found in seen/pictures/.")
 
 
 def test_the_program_itself(pellucid: Run):

@@ -37,6 +37,7 @@ def _run(*arguments: str | Path, environment: dict[str, str], folder: Path, **mo
             "evaluate",
             "compare",
             "predict",
+            "train",
             "synthesize",
             "search",
             "microscope",

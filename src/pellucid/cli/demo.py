@@ -54,6 +54,7 @@ def run(*, out: Path) -> None:
     )
     explain_photos(request, paths, print_lines=True)
     print(
-        f"Three photos, {len(METHODS)} methods each, in {time.perf_counter() - began:.0f} s. Open the panels in {out}/, "
+        f"Three photos, {len(METHODS)} methods each, in {time.perf_counter() - began:.0f} s. "
+        f"Open the panels in {out}/, "
         f"and what was found in {out}/pictures/."
     )

@@ -96,6 +96,14 @@ class PhotoModel(nn.Module, ABC):
             save_file(tensors, temporary, metadata={RECIPE_KEY: said})
         return path
 
+    def check_finite(self, *outputs: Tensor) -> None:
+        """Raises PellucidError where what the network gave is no number."""
+        if not all(bool(torch.isfinite(output).all()) for output in outputs):
+            raise PellucidError(
+                f"{self.name}: its output is not finite (NaN or infinite scores); its weights may be damaged or have "
+                "diverged in training: load another checkpoint"
+            )
+
     def weights(self) -> dict[str, Tensor]:
         """What a checkpoint holds: the network's state, without what training alone needs."""
         return dict(self.network.state_dict())
@@ -154,6 +162,31 @@ class Detector(PhotoModel):
         image, for what is drawn at random; without them torch's own generator is asked. Raises PellucidError where
         truths are not of these images.
         """
+
+    def check_truths(self, truths: Sequence[Annotations], placements: Sequence[Placement]) -> None:
+        """Raises PellucidError unless there is one truth for each image, of its size and in the model's classes."""
+        if len(truths) != len(placements) or not len(placements):
+            raise PellucidError(
+                f"{self.name}: {len(placements)} images but {len(truths)} truths; give one for each image"
+            )
+        for number, (truth, placement) in enumerate(zip(truths, placements, strict=True)):
+            if tuple(truth.size) != tuple(placement.photo):
+                raise PellucidError(
+                    f"{self.name}: truth {number} is of an image of {truth.size[0]} × {truth.size[1]} pixels, "
+                    f"its image has {placement.photo[0]} × {placement.photo[1]}; give each image its own"
+                )
+            if truth.classes is not self.classes and truth.classes.names != self.classes.names:
+                raise PellucidError(
+                    f"{self.name}: truth {number} has classes that are not the model's; "
+                    "train with the data's own classes"
+                )
+            labels = truth.instances.labels if truth.instances is not None else torch.zeros(0)
+            if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(self.classes):
+                wrong = int(labels.max() if labels.max() >= len(self.classes) else labels.min())
+                raise PellucidError(
+                    f"{self.name}: truth {number} has an object of class {wrong}; there are "
+                    f"{len(self.classes)}, from 0; map its classes"
+                )
 
     def description(self) -> dict[str, Any]:
         return {

@@ -68,11 +68,7 @@ class Classifier(PhotoModel):
                 f"{self.name}: gave scores of shape {tuple(logits.shape)} for {len(batch)} images and "
                 f"{len(self.classes)} classes; give it the classes that it was trained on"
             )
-        if not torch.isfinite(logits).all():
-            raise PellucidError(
-                f"{self.name}: its output is not finite (NaN or infinite scores); its weights may be damaged or have "
-                "diverged in training: load another checkpoint"
-            )
+        self.check_finite(logits)
         sizes = (
             [p.photo for p in placements]
             if placements is not None

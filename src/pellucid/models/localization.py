@@ -94,11 +94,7 @@ class Localizer(Detector):
         if placements is None:
             placements = [Placement.whole(batch.shape[-2], batch.shape[-1])] * len(batch)
         logits, relative = self.network(self.preprocessing.normalise(batch))
-        if not bool(logits.isfinite().all()) or not bool(relative.isfinite().all()):
-            raise PellucidError(
-                f"{self.name}: its output is not finite (NaN or infinite scores); its weights may be damaged or have "
-                "diverged in training: load another checkpoint"
-            )
+        self.check_finite(logits, relative)
         return [self._said(*parts) for parts in zip(logits, relative, placements, strict=True)]
 
     def loss(
@@ -110,8 +106,7 @@ class Localizer(Detector):
         class (``present``) and no object, the class alone is learned.
         """
         batch, placements = self.prepare(images)
-        if len(truths) != len(batch) or not len(batch):
-            raise PellucidError(f"localizer: {len(batch)} images but {len(truths)} truths; give one for each image")
+        self.check_truths(truths, placements)
         logits, relative = self.network(self.preprocessing.normalise(batch))
         classification, box = logits.sum() * 0, relative.sum() * 0
         for i, (truth, placement) in enumerate(zip(truths, placements, strict=True)):
@@ -138,11 +133,6 @@ class Localizer(Detector):
 
     def _wanted(self, truth: Annotations, placement: Placement) -> tuple[int | None, Tensor | None]:
         """The class to learn, and the box, as shares of the photo; None where there is none."""
-        if tuple(truth.size) != placement.photo:
-            raise PellucidError(
-                f"localizer: the truth is of an image of {tuple(truth.size)} pixels (H, W), the image has "
-                f"{placement.photo}; give each image its own"
-            )
         H, W = placement.photo
         label, box = (truth.present[0] if len(truth.present) == 1 else None), None
         instances = truth.instances or Instances.empty()
@@ -153,10 +143,6 @@ class Localizer(Detector):
         if len(areas) and float(areas.max()) > 0:
             largest = int(areas.argmax())
             label, box = int(instances.labels[largest]), boxes[largest] / limits
-        if label is not None and not 0 <= label < len(self.classes):
-            raise PellucidError(
-                f"localizer: a truth is of class {label}; there are {len(self.classes)}, from 0; map its classes"
-            )
         return label, box
 
     def _box_loss(self, guess: Tensor, wanted: Tensor) -> Tensor:

@@ -179,8 +179,8 @@ class Recipe:
 
     ``model``: a recipe of ``pellucid.models``. ``backbone``: its network, by default the embedded one; ``pretrained``
     with its published weights. ``weights``: a checkpoint to begin with, or 'torchvision' for its published detector;
-    what the network is made of is then as there. ``settings``: the model's own. ``batch_size``: images of each process at a time.
-    ``precision``: 32, bf16 or 16 (mixed).
+    what the network is made of is then as there. ``settings``: the model's own. ``batch_size``: images of each process
+    at a time. ``precision``: 32, bf16 or 16 (mixed).
     """
 
     model: str

@@ -177,7 +177,7 @@ def test_truths_that_do_not_fit_are_named() -> None:
     model = tiny("fpn")
     with pytest.raises(PellucidError, match="1 images but 2 truths"):
         model.loss([photo()], [truth([]), truth([])])
-    with pytest.raises(PellucidError, match="pixels, its image of"):
+    with pytest.raises(PellucidError, match="truth 0 is of an image of 10 × 10 pixels"):
         model.loss([photo()], [truth([], (10, 10))])
     with pytest.raises(PellucidError, match="classes are not the model's"):
         model.loss([photo()], [Annotations((72, 96), Classes(("bird",)))])

@@ -19,7 +19,7 @@ class DenseHead(nn.Module):
         self.features = features
 
     def forward(self, pooled: Tensor) -> Tensor:
-        return F.relu(self.fc7(F.relu(self.fc6(pooled.flatten(1)))))
+        return F.relu(self.fc7(F.relu(self.fc6(pooled.flatten(1)), inplace=True)), inplace=True)
 
 
 class StageHead(nn.Module):
@@ -73,7 +73,7 @@ class MaskHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         for conv in self.convs:
-            pooled = F.relu(conv(pooled))
+            pooled = F.relu(conv(pooled), inplace=True)
         out: Tensor = self.logits(F.relu(self.upsample(pooled)))
         return out
 
@@ -94,7 +94,7 @@ class KeypointHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         for conv in self.convs:
-            pooled = F.relu(conv(pooled))
+            pooled = F.relu(conv(pooled), inplace=True)
         return F.interpolate(self.logits(pooled), scale_factor=2.0, mode="bilinear", align_corners=False)
 
 

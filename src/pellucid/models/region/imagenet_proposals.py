@@ -93,7 +93,7 @@ class ImagenetProposals(CropDetector):
         size = self.settings["crop_size"]
         with torch.no_grad():
             first = self._probabilities(Crops(image, size)(boxes))
-            self._check_finite(first)
+            self.check_finite(first)
             highest, labels = first.max(1)
             shares = _shares(boxes, image)
             likely = batched_nms(boxes, highest * shares**0.15, labels, 0.8)[:_LIKELY]

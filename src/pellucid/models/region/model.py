@@ -109,11 +109,7 @@ class RegionModel(Detector):
         sizes = [seen_size(placement) for placement in placements]
         proposals = self._proposals(maps, batch, sizes)
         judged = self.network.judge(maps, [one.boxes for one in proposals])
-        if not torch.isfinite(judged.logits).all():
-            raise PellucidError(
-                f"{self.name}: its output is not finite (NaN or infinite scores); its weights may be damaged or have "
-                "diverged in training: load another checkpoint"
-            )
+        self.check_finite(judged.logits)
         counts = [len(one) for one in proposals]
         parts = zip(proposals, judged.logits.split(counts), judged.deltas.split(counts), sizes, strict=True)
         return [self._chosen(*part) for part in parts]
@@ -197,12 +193,8 @@ class RegionModel(Detector):
         self, images: Sequence[Photo] | Tensor, truths: Sequence[Annotations], seeds: Sequence[int] | None = None
     ) -> dict[str, Tensor]:
         batch, placements = self.prepare(images)
-        if len(truths) != len(batch) or not len(batch):
-            raise PellucidError(f"loss: {len(batch)} images but {len(truths)} truths; give one for each image")
-        framed = [
-            in_frame(truth, placement, self.classes, f"{self.name}: truth {number}")
-            for number, (truth, placement) in enumerate(zip(truths, placements, strict=True))
-        ]
+        self.check_truths(truths, placements)
+        framed = [in_frame(truth, placement) for truth, placement in zip(truths, placements, strict=True)]
         return self.learner.losses(batch, [seen_size(p) for p in placements], framed, seeds)
 
     def weights(self) -> dict[str, Tensor]:

@@ -85,7 +85,7 @@ class RegionProposer(nn.Module):
         """What is said of every anchor; ``maps``: (N, C, h, w) a level; ``frame``: (h, w) of the batch."""
         logits, deltas, sizes = [], [], []
         for x in maps:
-            hidden = F.relu(self.conv(x))
+            hidden = F.relu(self.conv(x), inplace=True)
             logits.append(self.objectness(hidden).permute(0, 2, 3, 1).flatten(1))
             deltas.append(self.deltas(hidden).permute(0, 2, 3, 1).reshape(len(x), -1, 4))
             sizes.append((x.shape[-2], x.shape[-1]))

@@ -102,7 +102,7 @@ class Rcnn(CropDetector):
         crops = Crops(image, settings["crop_size"], settings["context"])
         with torch.no_grad():
             scores, logits, moved = self._judged(crops, boxes)
-            self._check_finite(scores)
+            self.check_finite(scores)
             rows, labels = (scores > settings["score_threshold"]).nonzero(as_tuple=True)
             best, placed = scores[rows, labels], moved[rows, labels]
             kept = batched_nms(placed, best, labels, settings["nms"])[: settings["detections"]]
@@ -121,18 +121,12 @@ class Rcnn(CropDetector):
         for what crowds hide. Without ``truth.proposals`` the images are searched, which takes half a second each.
         """
         batch, placements = self.prepare(images)
-        if len(truths) != len(batch) or not len(batch):
-            raise PellucidError(f"rcnn: {len(batch)} images but {len(truths)} truths; give one for each image")
+        self.check_truths(truths, placements)
         if seeds is None:
             seeds = torch.randint(2**31, (len(batch),)).tolist()
         crops, wanted, weights = [], [], []
         for frame, placement, truth, seed in zip(batch, placements, truths, seeds, strict=True):
             view = View(frame, placement)
-            if tuple(truth.size) != placement.photo:
-                raise PellucidError(
-                    f"rcnn: the truth is of an image of {tuple(truth.size)} pixels (H, W), the image has "
-                    f"{placement.photo}; give each image its own"
-                )
             boxes, classes = self._samples(view, truth, seed)
             cut = Crops(self.normalised(view.image), self.settings["crop_size"], self.settings["context"])
             share = 1 / len(boxes) if len(boxes) else 0.0
@@ -223,10 +217,6 @@ class Rcnn(CropDetector):
         sound = (boxes[:, 2:] > boxes[:, :2]).all(1)
         unclear = instances.crowd | instances.difficult | instances.group_of
         labels = instances.labels[sound & ~unclear]
-        if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= len(self.classes)):
-            raise PellucidError(
-                f"rcnn: a truth is of class {int(labels.max())}; there are {len(self.classes)}, from 0; map its classes"
-            )
         return boxes[sound & ~unclear], labels, boxes[sound & unclear]
 
     def _gathered(self, dataset: Sequence[Sample], progress: Callable[[int, int], None] | None) -> "_Gathered":

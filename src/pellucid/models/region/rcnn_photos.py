@@ -115,13 +115,6 @@ class CropDetector(Detector):
     def _mean(self, like: Tensor) -> Tensor:
         return like.new_tensor(self.preprocessing.mean)[:, None, None]
 
-    def _check_finite(self, scores: Tensor) -> None:
-        if not bool(scores.isfinite().all()):
-            raise PellucidError(
-                f"{self.name}: its output is not finite (NaN or infinite scores); its weights may be damaged or have "
-                "diverged in training: load another checkpoint"
-            )
-
 
 class View:
     """The part of a frame (3, h, w) that shows the photo, ``image``, and how boxes travel between it and the photo."""

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pellucid.errors import PellucidError
 from pellucid.models.region.frame import scale_to_photo
-from pellucid.structures import Annotations, Classes, Masks, Placement
+from pellucid.structures import Annotations, Masks, Placement
 
 
 @dataclass
@@ -29,15 +28,8 @@ class Truth:
     proposals: Tensor | None = None
 
 
-def in_frame(truth: Annotations, placement: Placement, classes: Classes, name: str) -> Truth:
-    """What is true of a photo, in the coordinates of its frame, on the CPU.
-
-    Raises PellucidError where the truth is of an image of another size or of other classes.
-    """
-    if tuple(truth.size) != tuple(placement.photo):
-        raise PellucidError(f"{name} is of {truth.size} pixels, its image of {placement.photo}; give its own truth")
-    if truth.classes is not classes and truth.classes.names != classes.names:
-        raise PellucidError(f"{name}: its classes are not the model's; train with the data's own classes")
+def in_frame(truth: Annotations, placement: Placement) -> Truth:
+    """What is true of a photo, in the coordinates of its frame, on the CPU."""
     scale = scale_to_photo(placement, torch.zeros(1))
     objects = truth.instances
     proposals = None if truth.proposals is None else truth.proposals.float() / scale
