@@ -72,10 +72,29 @@ def test_boxes_have_no_gradient_and_layouts_do_not_matter():
     out = roi_align(features, boxes, images, 1.0, 3, 2, False)
     assert not out.requires_grad
     turned = features.contiguous(memory_format=torch.channels_last)
-    assert torch.equal(roi_align(turned, boxes, images, 1.0, 3, 2, False), out)
+    torch.testing.assert_close(roi_align(turned, boxes, images, 1.0, 3, 2, False), out, atol=1e-6, rtol=1e-6)
     half = roi_align(features.bfloat16(), boxes, images, 1.0, 3, 2, False)
     assert half.dtype == torch.bfloat16
     assert torch.allclose(half.float(), out, atol=0.05)
+
+
+@pytest.mark.parametrize("sampling", [0, 2, 3])
+@pytest.mark.parametrize("aligned", [False, True])
+def test_maps_whose_channels_lie_together_give_the_same(sampling, aligned):
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(2, 24, 17, 21, dtype=torch.float64, generator=generator)
+    corner = torch.rand(60, 2, generator=generator) * 80 - 8
+    boxes = torch.cat((corner, corner + torch.rand(60, 2, generator=generator) * 60), 1)
+    images = torch.randint(0, 2, (60,), generator=generator)
+    wanted = torch.randn(60, 24, 5, 3, dtype=torch.float64, generator=generator)
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        map_ = features.clone(memory_format=layout).requires_grad_()
+        out = roi_align(map_, boxes, images, 0.25, (5, 3), sampling, aligned)
+        (out * wanted).sum().backward()
+        found.append((out.detach(), map_.grad))
+    for plain, turned in zip(*found, strict=True):
+        torch.testing.assert_close(turned, plain, atol=1e-10, rtol=1e-10)
 
 
 def test_levels_by_hand():

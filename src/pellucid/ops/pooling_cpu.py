@@ -1,6 +1,7 @@
 """RoIAlign and RoIPool on the processor: in threads, channel by channel, so that no two of them write the same cell."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from torch.autograd.function import once_differentiable
 from pellucid.threads import in_threads
 
 Taps = tuple[NDArray, NDArray, NDArray]
+
+_RUN = 16
+"""From so many channels on they are taken as runs, where they lie together."""
 
 
 def align(
@@ -29,7 +33,9 @@ def align(
     for level, (map_, scale) in enumerate(zip(features, scales, strict=True)):
         rows = (found == level).nonzero().flatten()
         plans.append(_plan(boxes[rows], images[rows], rows, map_.shape[2:], scale, size, sampling_ratio, aligned))
-    return _Align.apply(plans, (len(boxes), features[0].shape[1], *size), *features)
+    together = all(map_.is_contiguous(memory_format=torch.channels_last) for map_ in features)
+    how = _AlignRuns if together and features[0].shape[1] >= _RUN else _Align
+    return how.apply(plans, (len(boxes), features[0].shape[1], *size), *features)
 
 
 def crop(planes: NDArray, boxes: Tensor, images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -140,6 +146,35 @@ class _Align(torch.autograd.Function):
         return None, None, *made
 
 
+class _AlignRuns(torch.autograd.Function):
+    """The same of maps whose channels lie together, and so is what it gives."""
+
+    @staticmethod
+    def forward(ctx: Any, plans: list[_Plan], shape: tuple[int, ...], *features: Tensor) -> Tensor:
+        from pellucid.ops.pooling_last_kernels import align_runs
+
+        ctx.plans, ctx.shapes = plans, [map_.shape for map_ in features]
+        R, C, h, w = shape
+        out = features[0].new_empty((R, h, w, C))
+        for map_, plan in zip(features, plans, strict=True):
+            everything = (map_.detach().permute(0, 2, 3, 1).numpy(), *plan.part(0, len(plan.images)), out.numpy())
+            in_threads(partial(_called, align_runs, everything), len(plan.images), least=16)
+        return out.permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        from pellucid.ops.pooling_last_kernels import spread_runs
+
+        given = gradient.permute(0, 2, 3, 1).contiguous().numpy()
+        made = []
+        for (N, C, H, W), plan in zip(ctx.shapes, ctx.plans, strict=True):
+            maps = gradient.new_zeros((N, H, W, C))
+            _by_channels(spread_runs, (given, *plan.part(0, len(plan.images)), maps.numpy()), C)
+            made.append(maps.permute(0, 3, 1, 2))
+        return None, None, *made
+
+
 class _Pool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, cells: NDArray, images: NDArray, size: tuple[int, int]) -> Tensor:
@@ -168,4 +203,8 @@ class _Pool(torch.autograd.Function):
 
 
 def _by_channels(kernel: Any, everything: tuple[Any, ...], channels: int) -> None:
-    in_threads(lambda begin, end: kernel(begin, end, *everything), channels, least=8)
+    in_threads(partial(_called, kernel, everything), channels, least=8)
+
+
+def _called(kernel: Any, everything: tuple[Any, ...], begin: int, end: int) -> None:
+    kernel(begin, end, *everything)
