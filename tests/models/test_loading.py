@@ -114,7 +114,7 @@ def test_torchvision_weights_in_the_cache(offline, tmp_path):
         ("timm/alexnet", "did you mean 'torchvision/alexnet'"),
         ("qqqqqq", "available()"),
         ("", "unknown model"),
-        ("fasterrcnn_resnet50_fpn", "detection network"),
+        ("retinanet_resnet50_fpn", "detection network"),
         ("torchvision/fcn_resnet50", "segmentation network"),
         ("vit_small_patch14_dinov2", "gives features, not classes"),
     ],

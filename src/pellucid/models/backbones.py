@@ -114,7 +114,8 @@ class Backbone(nn.Module):
         return list(maps.values()) if isinstance(maps, dict) else list(maps)
 
     def normalise(self, batch: Tensor) -> Tensor:
-        """(N, 3, h, w) in [0, 1] as the network takes it, channels last."""
+        """(N, 3, h, w) in [0, 1] as the network takes it, channels last, in its kind of number."""
+        batch = batch.to(next(self.parameters()).dtype)
         mean, std = (batch.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
         return ((batch - mean) / std).contiguous(memory_format=torch.channels_last)
 

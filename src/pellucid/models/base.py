@@ -109,7 +109,7 @@ class PhotoModel(nn.Module, ABC):
         return dict(self.network.state_dict())
 
     def _photos(self, images: Sequence[Photo] | Tensor) -> list[Tensor]:
-        """Photos as tensors (3, H, W) in [0, 1], on the network's device and in its kind of number."""
+        """Photos as float tensors (3, H, W) in [0, 1] on the network's device."""
         single = isinstance(images, (str, Path, Image.Image)) or (
             isinstance(images, (Tensor, np.ndarray)) and images.ndim in (2, 3)
         )
@@ -120,10 +120,8 @@ class PhotoModel(nn.Module, ABC):
         return [self._as_float(read_photo(image)) for image in images]
 
     def _as_float(self, image: Tensor) -> Tensor:
-        parameter = next((p for p in self.network.parameters() if p.is_floating_point()), None)
-        kind = torch.float32 if parameter is None else parameter.dtype
         image = image.to(self.device)
-        return image.to(kind) / 255 if image.dtype == torch.uint8 else image.to(kind)
+        return image.float() / 255 if image.dtype == torch.uint8 else image
 
 
 def _checked_batch(batch: Tensor) -> Tensor:

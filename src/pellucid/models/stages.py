@@ -10,7 +10,7 @@ class Stage:
 
     ``share``: of the epochs; a model's stages add up to 1. ``trainable``: whether a parameter of the network learns, by
     its name; None for all that can. ``begin``: what is done to the model just before. What it adds must be in the
-    model's state dictionary, so that a resumed run finds it.
+    model's state dictionary: a resumed run calls it again, and then takes up the state.
     """
 
     name: str

@@ -179,7 +179,7 @@ def test_truths_that_do_not_fit_are_named() -> None:
         model.loss([photo()], [truth([]), truth([])])
     with pytest.raises(PellucidError, match="truth 0 is of an image of 10 × 10 pixels"):
         model.loss([photo()], [truth([], (10, 10))])
-    with pytest.raises(PellucidError, match="classes are not the model's"):
+    with pytest.raises(PellucidError, match="classes that are not the model's"):
         model.loss([photo()], [Annotations((72, 96), Classes(("bird",)))])
     with pytest.raises(PellucidError, match="has no proposals"):
         tiny("fast").loss([photo()], [replace(truth(OBJECTS), proposals=None)])
@@ -210,7 +210,7 @@ def test_heads_learn_from_background_too() -> None:
         model.network.predictor.logits.weight.zero_()
         model.network.predictor.logits.bias.copy_(torch.tensor([20.0, -20.0, 0.0]))  # all is class 0
     loss = model.loss([photo()], [truth(OBJECTS[:1])], [0])["class"]
-    assert float(loss) > 10  # three quarters of the regions or more, at 20 each
+    assert float(loss.detach()) > 10  # three quarters of the regions or more, at 20 each
 
 
 def test_what_lies_in_a_crowd_is_no_background() -> None:
