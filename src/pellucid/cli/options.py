@@ -19,7 +19,7 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Your own weights for --model: a .safetensors file, or a state dict (.pt, .pth) without pickled code.",
+        help="Your own weights for the model: a .safetensors file, or a state dict (.pt, .pth) without pickled code.",
     ),
 ]
 ClassNames = Annotated[

@@ -28,7 +28,7 @@ def models(
 def demo(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the photos and their panels go.")] = Path("demo"),
 ) -> None:
-    """Explains three sample photos by every method."""
+    """Finds what is in three sample photos, and explains it."""
     from pellucid.cli.demo import run
 
     run(out=out)
