@@ -12,7 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    help="Trains vision networks, opens them up and scores them: what is in a photo, how sure that is, and why; offline.",
+    help="Trains vision networks, opens them up and scores them: what is in a photo, how sure, and why; offline.",
     epilog="Start with: pellucid explain PHOTO.  Every command has its own --help.",
 )
 
