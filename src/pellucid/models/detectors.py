@@ -14,6 +14,7 @@ from pellucid.models.region.foreign import TORCHVISION, Foreign, is_foreign, tra
 from pellucid.models.region.settings import STRUCTURE
 from pellucid.models.weights import hub_file
 from pellucid.structures import Classes
+from pellucid.structures.classes import as_tuples
 
 _OF_CLASSES = ("predictor.", "mask_head.logits.", "keypoint_head.logits.")
 """The parts of a network whose rows are classes, or keypoints."""
@@ -53,7 +54,7 @@ def detector_from(file: Checkpoint, name: str = "", classes: Classes | None = No
     _check_count(str(file.path), said.classes, classes)
     if said.recipe not in RECIPES:
         raise PellucidError(f"{file.path}: is of recipe '{said.recipe}', which this version does not know; update")
-    settings = {key: _as_tuples(value) for key, value in said.settings.items()}
+    settings = {key: as_tuples(value) for key, value in said.settings.items()}
     model = build(said.recipe, said.classes, said.backbone, pretrained=False, **settings)
     load_tensors(model.network, file.tensors, str(file.path), said.recipe)
     model.name = said.name
@@ -63,7 +64,8 @@ def detector_from(file: Checkpoint, name: str = "", classes: Classes | None = No
 
 def from_foreign(said: Foreign, source: str, name: str = "", classes: Classes | None = None) -> Detector:
     """A detector of another project, built by our recipe."""
-    wanted = TORCHVISION[_known(name) or ""][0] if _known(name) else name
+    published = _known(name)
+    wanted = name if published is None else TORCHVISION[published][0]
     if wanted and wanted != said.recipe:
         raise PellucidError(f"{source}: holds a {said.recipe}, not a {name}; load it by its path alone")
     _check_count(source, said.classes, classes)
@@ -112,7 +114,7 @@ def begin_from(
     elif file.assembly is not None:
         said = file.assembly
         own, body, known, tensors = said.recipe, said.backbone, said.settings, file.tensors
-        known = {key: _as_tuples(value) for key, value in known.items()}
+        known = {key: as_tuples(value) for key, value in known.items()}
     else:
         raise PellucidError(f"{path}: holds no detector; give a checkpoint of {recipe}, or leave weights out")
     if own != recipe:
@@ -149,7 +151,3 @@ def _known(name: str) -> str | None:
 def _check_count(source: str, own: Classes, given: Classes | None) -> None:
     if given is not None and len(given) != len(own):
         raise PellucidError(f"{source}: tells {len(own)} classes apart, but names are given for {len(given)}")
-
-
-def _as_tuples(value: object) -> object:
-    return tuple(map(_as_tuples, value)) if isinstance(value, (list, tuple)) else value

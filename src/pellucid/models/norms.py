@@ -55,8 +55,7 @@ class FoldedConv(nn.Conv2d):
         made = cls.__new__(cls)
         nn.Module.__init__(made)
         made.__dict__.update({k: v for k, v in conv.__dict__.items() if not k.startswith("_")})
-        for name in ("_reversed_padding_repeated_twice",):
-            made.__dict__[name] = conv.__dict__[name]
+        made._reversed_padding_repeated_twice = conv._reversed_padding_repeated_twice
         made.weight, made.bias = conv.weight, conv.bias
         made._pads_as_tensorflow = type(conv).__name__ == "Conv2dSame"
         made._norm = [norm]  # in a list, so that it counts as a module of its own place alone

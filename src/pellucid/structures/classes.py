@@ -19,8 +19,9 @@ def unique_names(names: Iterable[str], marks: Iterable[object]) -> tuple[str, ..
     return tuple(made)
 
 
-def _as_tuples(value: Any) -> Any:
-    return tuple(map(_as_tuples, value)) if isinstance(value, (list, tuple)) else value
+def as_tuples(value: Any) -> Any:
+    """Lists, and lists in lists, as tuples: what JSON and YAML made lists of."""
+    return tuple(map(as_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Classes:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Classes":
         """The inverse of ``to_dict``. Raises PellucidError, KeyError or TypeError for what is none."""
-        plain = {key: _as_tuples(value) for key, value in values.items() if key != "keypoints"}
+        plain = {key: as_tuples(value) for key, value in values.items() if key != "keypoints"}
         points = values.get("keypoints", ())
         named = tuple(
-            None if one is None else KeypointNames(**{k: _as_tuples(v) for k, v in one.items()}) for one in points
+            None if one is None else KeypointNames(**{k: as_tuples(v) for k, v in one.items()}) for one in points
         )
         return cls(**plain, keypoints=named)
 

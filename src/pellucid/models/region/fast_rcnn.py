@@ -4,7 +4,7 @@ from typing import Any
 
 from pellucid.models.catalogue import EMBEDDED
 from pellucid.models.region.model import RegionModel, assembled
-from pellucid.models.region.settings import RegionSettings, settled
+from pellucid.models.region.settings import RegionSettings
 from pellucid.structures import Classes
 
 DEFAULTS = RegionSettings(
@@ -25,5 +25,4 @@ def fast_rcnn(classes: Classes, backbone: str = EMBEDDED, *, pretrained: bool = 
 
     Source: Girshick, 'Fast R-CNN', ICCV 2015.
     """
-    chosen = settled("fast_rcnn", DEFAULTS, settings)
-    return assembled("fast_rcnn", classes, backbone, pretrained, chosen, DEFAULTS)
+    return assembled("fast_rcnn", classes, backbone, pretrained, settings, DEFAULTS)

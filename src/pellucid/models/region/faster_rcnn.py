@@ -6,7 +6,6 @@ from typing import Any
 from pellucid.models.catalogue import EMBEDDED
 from pellucid.models.region import fast_rcnn as before
 from pellucid.models.region.model import RegionModel, assembled
-from pellucid.models.region.settings import RegionSettings, settled
 from pellucid.structures import Classes
 
 DEFAULTS = replace(
@@ -33,5 +32,4 @@ def faster_rcnn(classes: Classes, backbone: str = EMBEDDED, *, pretrained: bool 
     """
     if settings.get("neck") == "none":
         settings = {"anchor_sizes": C4["anchor_sizes"], **settings}
-    chosen: RegionSettings = settled("faster_rcnn", DEFAULTS, settings)
-    return assembled("faster_rcnn", classes, backbone, pretrained, chosen, DEFAULTS)
+    return assembled("faster_rcnn", classes, backbone, pretrained, settings, DEFAULTS)

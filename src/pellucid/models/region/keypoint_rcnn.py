@@ -6,7 +6,6 @@ from typing import Any
 from pellucid.models.catalogue import EMBEDDED
 from pellucid.models.region import faster_rcnn as before
 from pellucid.models.region.model import RegionModel, assembled
-from pellucid.models.region.settings import RegionSettings, settled
 from pellucid.structures import Classes
 
 DEFAULTS = replace(before.DEFAULTS, keypoints=True)
@@ -17,5 +16,4 @@ def keypoint_rcnn(
     classes: Classes, backbone: str = EMBEDDED, *, pretrained: bool = True, **settings: Any
 ) -> RegionModel:
     """Keypoint R-CNN. Source: He et al., 'Mask R-CNN', ICCV 2017, section 5."""
-    chosen: RegionSettings = settled("keypoint_rcnn", DEFAULTS, settings)
-    return assembled("keypoint_rcnn", classes, backbone, pretrained, chosen, DEFAULTS)
+    return assembled("keypoint_rcnn", classes, backbone, pretrained, settings, DEFAULTS)

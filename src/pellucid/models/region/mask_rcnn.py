@@ -6,7 +6,6 @@ from typing import Any
 from pellucid.models.catalogue import EMBEDDED
 from pellucid.models.region import faster_rcnn as before
 from pellucid.models.region.model import RegionModel, assembled
-from pellucid.models.region.settings import RegionSettings, settled
 from pellucid.structures import Classes
 
 DEFAULTS = replace(before.DEFAULTS, masks=True)
@@ -15,5 +14,4 @@ DEFAULTS = replace(before.DEFAULTS, masks=True)
 
 def mask_rcnn(classes: Classes, backbone: str = EMBEDDED, *, pretrained: bool = True, **settings: Any) -> RegionModel:
     """Mask R-CNN. Source: He et al., 'Mask R-CNN', ICCV 2017."""
-    chosen: RegionSettings = settled("mask_rcnn", DEFAULTS, settings)
-    return assembled("mask_rcnn", classes, backbone, pretrained, chosen, DEFAULTS)
+    return assembled("mask_rcnn", classes, backbone, pretrained, settings, DEFAULTS)

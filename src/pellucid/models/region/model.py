@@ -15,7 +15,7 @@ from pellucid.models.region.frame import Frame, scale_to_photo, seen_size
 from pellucid.models.region.learning import Learner
 from pellucid.models.region.network import RegionNetwork
 from pellucid.models.region.proposer import Proposals
-from pellucid.models.region.settings import RegionSettings
+from pellucid.models.region.settings import RegionSettings, settled
 from pellucid.models.region.truths import in_frame
 from pellucid.models.stages import Stage
 from pellucid.ops.heatmaps import decode_heatmaps
@@ -99,11 +99,6 @@ class RegionModel(Detector):
         if not photos:
             return torch.zeros(0, 3, 32, 32, device=self.device), []
         return self.frame.batch(photos)
-
-    def regions(self, batch: Tensor, placements: Sequence[Placement]) -> list[Regions]:
-        """What becomes of every region of a prepared batch, image by image."""
-        maps = self.network.features(batch)
-        return self._regions(maps, batch, placements)
 
     def _regions(self, maps: Sequence[Tensor], batch: Tensor, placements: Sequence[Placement]) -> list[Regions]:
         sizes = [seen_size(placement) for placement in placements]
@@ -206,7 +201,8 @@ class RegionModel(Detector):
 
 
 def assembled(
-    recipe: str, classes: Classes, backbone: str, pretrained: bool, settings: RegionSettings, defaults: RegionSettings
+    recipe: str, classes: Classes, backbone: str, pretrained: bool, given: dict[str, Any], defaults: RegionSettings
 ) -> RegionModel:
-    """A model of a recipe."""
+    """A model of a recipe: its defaults, but for the settings given. Raises PellucidError for an unknown setting."""
+    settings = settled(recipe, defaults, given)
     return RegionModel(recipe, classes, backbone, settings, defaults, pretrained=pretrained)

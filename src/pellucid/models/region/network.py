@@ -11,7 +11,7 @@ from pellucid.models.backbones import Backbone
 from pellucid.models.necks import FeaturePyramid
 from pellucid.models.region.conventions import Convention
 from pellucid.models.region.heads import BoxPredictor, DenseHead, KeypointHead, MaskHead, StageHead
-from pellucid.models.region.proposer import Proposals, RegionProposer
+from pellucid.models.region.proposer import RegionProposer
 from pellucid.models.region.settings import RegionSettings
 from pellucid.ops.coding import BoxCoder
 from pellucid.ops.pooling import pool_levels
@@ -127,10 +127,6 @@ class RegionNetwork(nn.Module):
         assert self.keypoint_head is not None
         out: Tensor = self.keypoint_head(self.pool(maps, boxes, MASK_POOL))
         return out
-
-    def forward(self, batch: Tensor, proposals: Sequence[Proposals]) -> Judged:
-        """What is said of given proposals."""
-        return self.judge(self.features(batch), [one.boxes for one in proposals])
 
 
 def _example() -> Tensor:
