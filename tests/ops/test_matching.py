@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pellucid import PellucidError
-from pellucid.ops.matching import BELOW, BETWEEN, match
+from pellucid.ops.matching import BELOW, BETWEEN, match, spared
 
 
 def test_thresholds():
@@ -38,6 +38,14 @@ def test_no_truths_and_no_anchors():
         empty = match(torch.zeros(2, 0), 0.3, 0.7, allow_low_quality=low_quality)
         assert empty.shape == (0,)
         assert empty.dtype == torch.int64
+
+
+def test_background_that_lies_in_a_crowd_teaches_nothing():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10], [40, 0, 60, 10], [44, 0, 64, 10], [90, 0, 95, 5]])
+    crowd = torch.tensor([[0.0, 0.0, 51.0, 51.0]])  # the third lies in it by 11/20, the fourth by 7/20
+    said = spared(torch.tensor([BELOW, 3, BELOW, BELOW, BELOW]), boxes, crowd)
+    assert said.tolist() == [BETWEEN, 3, BETWEEN, BELOW, BELOW]
+    assert spared(said, boxes, torch.zeros(0, 4)).tolist() == said.tolist()
 
 
 def test_what_is_wrong_is_said():

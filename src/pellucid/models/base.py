@@ -138,10 +138,12 @@ class Detector(PhotoModel):
     """A model that finds objects, and learns from annotated images.
 
     ``recipe``, ``backbone``, ``settings``: by which ``build`` makes it again. ``needs_proposals``: whether it learns
-    from ``Annotations.proposals``, boxes that were proposed by something else.
+    from ``Annotations.proposals``, boxes that were proposed by something else. ``of_classes``: how the names of those
+    tensors begin whose rows are classes, or keypoints: of no use to a model of other ones.
     """
 
     needs_proposals = False
+    of_classes: tuple[str, ...] = ()
 
     def __init__(self, classes: Classes, name: str, recipe: str, backbone: str, settings: Mapping[str, Any]) -> None:
         super().__init__(classes, name)

@@ -39,14 +39,7 @@ class Classifier(PhotoModel):
         self.architecture = architecture
 
     def prepare(self, images: Sequence[Photo] | Tensor) -> tuple[Tensor, list[Placement]]:
-        photos = self._photos(images)
-        if not photos:
-            return torch.zeros(0, 3, *self.preprocessing.size, device=self.device), []
-        if isinstance(images, Tensor):  # all of one size: framed at once
-            batch, placement = self.preprocessing.frame(torch.stack(photos))
-            return batch, [placement] * len(batch)
-        framed = [self.preprocessing.frame(photo) for photo in photos]
-        return torch.stack([frame for frame, _ in framed]), [placement for _, placement in framed]
+        return self.preprocessing.batch(self._photos(images), self.device)
 
     def logits(self, batch: Tensor) -> Tensor:
         """(N, K) class scores before the softmax, of a prepared batch (N, 3, h, w) in [0, 1]."""

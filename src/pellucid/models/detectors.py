@@ -16,9 +16,6 @@ from pellucid.models.weights import hub_file
 from pellucid.structures import Classes
 from pellucid.structures.classes import as_tuples
 
-_OF_CLASSES = ("predictor.", "mask_head.logits.", "keypoint_head.logits.")
-"""The parts of a network whose rows are classes, or keypoints."""
-
 IMAGENET_PROPOSALS = "rcnn-imagenet"
 """The name of the detector that needs no training."""
 
@@ -128,7 +125,7 @@ def begin_from(
     fitting = {key: value for key, value in tensors.items() if key in fresh and fresh[key].shape == value.shape}
     same = file.assembly is not None and file.assembly.classes.names == classes.names
     if not same:  # as many classes need not be the same ones
-        fitting = {key: value for key, value in fitting.items() if not key.startswith(_OF_CLASSES)}
+        fitting = {key: value for key, value in fitting.items() if not key.startswith(model.of_classes)}
     model.network.load_state_dict(fitting, strict=False)
     return model, [key for key in fresh if key not in fitting]
 

@@ -79,14 +79,11 @@ class Localizer(Detector):
         side = (settings["size"],) * 2
         self.preprocessing = Preprocessing(side, side, "bilinear", "squash", preprocessing.mean, preprocessing.std)
         count = len(classes) if settings["per_class"] else 1
+        self.of_classes = ("classifier.", "boxes.5.") if settings["per_class"] else ("classifier.",)
         self.network = LocalizerNetwork(trunk, len(classes), settings["cells"], settings["hidden"], count)
 
     def prepare(self, images: Sequence[Photo] | Tensor) -> tuple[Tensor, list[Placement]]:
-        photos = self._photos(images)
-        if not photos:
-            return torch.zeros(0, 3, *self.preprocessing.size, device=self.device), []
-        framed = [self.preprocessing.frame(photo) for photo in photos]
-        return torch.stack([frame for frame, _ in framed]), [placement for _, placement in framed]
+        return self.preprocessing.batch(self._photos(images), self.device)
 
     def from_frame(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]:
         if not len(batch):

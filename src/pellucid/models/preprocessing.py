@@ -1,7 +1,7 @@
 """How a network wants its photos: resized, cropped and normalised, and where on the photo that leaves its frame."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
@@ -110,6 +110,19 @@ class Preprocessing:
         inside = F.pad(framed.new_ones(framed.shape[-2:]), padding)
         border = framed.new_tensor([round(255 * m) / 255 for m in self.mean])[:, None, None]
         return F.pad(framed, padding) + border * (1 - inside), placement
+
+    def batch(self, photos: Sequence[Tensor], device: torch.device) -> tuple[Tensor, list[Placement]]:
+        """``frame`` of photos (3, H, W) on a device: a batch (N, 3, h, w), and where each lies on its photo.
+
+        Photos of one size are framed at once.
+        """
+        if not photos:
+            return torch.zeros(0, 3, *self.size, device=device), []
+        if len({photo.shape for photo in photos}) == 1:
+            batch, placement = self.frame(torch.stack(list(photos)))
+            return batch, [placement] * len(batch)
+        framed = [self.frame(photo) for photo in photos]
+        return torch.stack([frame for frame, _ in framed]), [placement for _, placement in framed]
 
     def placement(self, height: int, width: int) -> tuple[Placement, tuple["_Axis", "_Axis"]]:
         """Where the frame of a photo of that size lies on it, and how each axis (rows, columns) is resampled."""

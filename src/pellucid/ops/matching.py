@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import PellucidError
+from pellucid.structures.boxes import box_areas
 
 BELOW = -1
 """An anchor with no truth near it: background."""
@@ -37,3 +38,17 @@ def match(iou: Tensor, low: float, high: float, *, allow_low_quality: bool = Fal
         claimed = ((iou == reached) & (reached > 0)).any(0)
         matches = torch.where(claimed, nearest, matches)
     return matches
+
+
+def spared(matches: Tensor, boxes: Tensor, ignored: Tensor, share: float = 0.5) -> Tensor:
+    """Matches (A,) in which background that lies in something unclear teaches nothing: it is ``BETWEEN``.
+
+    ``boxes``: (A, 4) of the anchors; ``ignored``: (I, 4) crowds and the like. A box lies in one of them by more than
+    ``share`` of its own area (not by IoU: a crowd is far larger than what is in it).
+    """
+    if not len(ignored):
+        return matches
+    a, b = boxes[:, None], ignored.to(boxes.device)[None]
+    sides = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    inside = (sides[..., 0] * sides[..., 1]).amax(1)
+    return torch.where((matches == BELOW) & (inside > share * box_areas(boxes)), BETWEEN, matches)

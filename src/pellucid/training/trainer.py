@@ -29,7 +29,7 @@ from pellucid.training.trouble import (
     not_finite,
     out_of_memory,
 )
-from pellucid.training.validation import predict_all
+from pellucid.training.validation import predict_shares
 
 
 class _Parcel:
@@ -308,7 +308,7 @@ class Trainer:
         said: dict[str, Any] = {}
         if self.val is not None and scored:
             begun = time.perf_counter()
-            said, skipped = predict_all(
+            said, skipped = predict_shares(
                 self.model,
                 self.val,
                 self.recipe.batch_size,

@@ -19,7 +19,7 @@ Said = dict[str, Annotations]
 _SCORED = ("boxes", "labels", "scores", "masks", "keypoints")
 
 
-def predict_all(
+def predict_shares(
     model: Detector,
     dataset: Dataset,
     batch_size: int,

@@ -11,6 +11,7 @@ import pellucid
 from pellucid.errors import PellucidError
 from pellucid.models import Detector
 from pellucid.models.detectors import begin_from, from_foreign
+from pellucid.models.recipes import build
 from pellucid.models.region.foreign import is_foreign, translated
 from pellucid.structures import Classes
 
@@ -139,6 +140,16 @@ def test_training_begins_with_other_weights(tmp_path: Any) -> None:
     own = model.save(tmp_path / "own.safetensors")
     assert begin_from(str(own), "faster_rcnn", Classes(("cat", "dog")))[1] == []
     assert begin_from(str(own), "faster_rcnn", Classes(("dog", "cat")))[1] == fresh
+
+
+@pytest.mark.parametrize("recipe", ["localizer", "rcnn"])
+def test_training_begins_anew_with_what_depends_on_the_classes(recipe: str, tmp_path: Any) -> None:
+    first = build(recipe, Classes(("cat", "dog")), pretrained=False)
+    path = first.save(tmp_path / "own.safetensors")
+    assert begin_from(str(path), recipe, Classes(("cat", "dog")))[1] == []
+    fresh = {name.split(".")[0] for name in begin_from(str(path), recipe, Classes(("dog", "cat")))[1]}
+    svms = {"fitted", "scale", "box_scale", "svm_weight", "svm_bias", "box_weight", "box_bias"}
+    assert fresh == {"classifier"} | (svms if recipe == "rcnn" else set())
 
 
 def test_weights_that_training_cannot_begin_with(tmp_path: Any) -> None:

@@ -12,7 +12,7 @@ from pellucid.data import open_dataset
 from pellucid.errors import PellucidError
 from pellucid.models import Detector, build
 from pellucid.models.recipes import settings_of
-from pellucid.models.region.learning import _background_from, _spared
+from pellucid.models.region.learning import _background_from
 from pellucid.ops.matching import BELOW, BETWEEN
 from pellucid.structures import Annotations, Classes, Instances, Masks
 from pellucid.structures.keypoints import KeypointNames
@@ -211,13 +211,6 @@ def test_heads_learn_from_background_too() -> None:
         model.network.predictor.logits.bias.copy_(torch.tensor([20.0, -20.0, 0.0]))  # all is class 0
     loss = model.loss([photo()], [truth(OBJECTS[:1])], [0])["class"]
     assert float(loss.detach()) > 10  # three quarters of the regions or more, at 20 each
-
-
-def test_what_lies_in_a_crowd_is_no_background() -> None:
-    boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [8.0, 0.0, 18.0, 10.0], [50.0, 50.0, 60.0, 60.0]])
-    crowd = torch.tensor([[0.0, 0.0, 12.0, 12.0]])
-    assert _spared(torch.tensor([BELOW, BELOW, BELOW]), boxes, crowd).tolist() == [BETWEEN, BELOW, BELOW]
-    assert _spared(torch.tensor([0, BELOW, BELOW]), boxes, crowd).tolist() == [0, BELOW, BELOW]
 
 
 def test_crowds_and_difficult_objects_are_nobodys_truth() -> None:

@@ -14,13 +14,9 @@ from pellucid.models.region.truths import Truth
 from pellucid.models.stages import Stage
 from pellucid.ops.boxes import pairwise_iou
 from pellucid.ops.heatmaps import encode_keypoints
-from pellucid.ops.matching import BELOW, BETWEEN, match
+from pellucid.ops.matching import BELOW, BETWEEN, match, spared
 from pellucid.ops.pasting import crop_masks
 from pellucid.ops.sampling import sample
-from pellucid.structures.boxes import box_areas
-
-_MOSTLY = 0.5
-"""The share of a box that must lie in a crowd for it to be no background."""
 
 
 class Learner:
@@ -96,7 +92,7 @@ class Learner:
                 limit = anchors.new_tensor((size[1], size[0]))
                 inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2:] <= limit).all(1)
                 matches = torch.where(inside, matches, BETWEEN)
-            matches = _spared(matches, anchors, truth.ignored)
+            matches = spared(matches, anchors, truth.ignored)
             positive, negative = sample(matches, s.anchor_samples, s.anchor_positives, generator)
             count = max(1, len(positive) + len(negative))
             rows = torch.cat((positive, negative))
@@ -121,7 +117,7 @@ class Learner:
             true = truth.boxes.to(one.boxes.device)
             boxes = torch.cat((true, one.boxes))
             matches = _background_from(pairwise_iou(true, boxes), s.negative_iou, s.positive_iou)
-            matches = _spared(matches, boxes, truth.ignored)
+            matches = spared(matches, boxes, truth.ignored)
             positive, negative = sample(matches, s.region_samples, s.region_positives, generator)
             rows = torch.cat((positive, negative))
             chosen.append((boxes[rows], matches[rows]))
@@ -213,13 +209,3 @@ def _background_from(iou: Tensor, low: float, high: float) -> Tensor:
         if not bool(far.all()):
             matches = torch.where(far, BETWEEN, matches)
     return matches
-
-
-def _spared(matches: Tensor, boxes: Tensor, ignored: Tensor) -> Tensor:
-    """Background boxes that lie mostly in what is ignored teach nothing."""
-    if not len(ignored):
-        return matches
-    a, b = boxes[:, None], ignored.to(boxes.device)[None]
-    sides = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
-    inside = (sides[..., 0] * sides[..., 1]).amax(1)
-    return torch.where((matches == BELOW) & (inside > _MOSTLY * box_areas(boxes)), BETWEEN, matches)

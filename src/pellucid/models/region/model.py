@@ -51,6 +51,7 @@ class RegionModel(Detector):
     """
 
     network: RegionNetwork
+    of_classes = ("predictor.", "mask_head.logits.", "keypoint_head.logits.")
 
     def __init__(
         self,

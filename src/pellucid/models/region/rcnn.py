@@ -17,7 +17,7 @@ from pellucid.models.region.rcnn_photos import CropDetector, View
 from pellucid.models.region.rcnn_trunk import Trunk, make_trunk
 from pellucid.ops.boxes import pairwise_iou
 from pellucid.ops.coding import BoxCoder
-from pellucid.ops.matching import BETWEEN, match
+from pellucid.ops.matching import BELOW, match, spared
 from pellucid.ops.sampling import sample
 from pellucid.ops.suppression import batched_nms
 from pellucid.structures import Annotations, Classes, Instances, Photo, Sample
@@ -81,6 +81,7 @@ class Rcnn(CropDetector):
     """
 
     task = "detection"
+    of_classes = ("classifier.", "svm_", "box_", "scale", "fitted")
     protocols = ("coco",)
     needs_proposals = True
     network: RcnnNetwork
@@ -202,9 +203,7 @@ class Rcnn(CropDetector):
         given = self.proposed(view) if truth.proposals is None else view.to_view(truth.proposals.to(boxes))
         proposals = torch.cat((boxes, given))
         matches = match(pairwise_iou(boxes, proposals), _POSITIVE, _POSITIVE)
-        if len(ignored):
-            hidden = pairwise_iou(ignored, proposals).amax(0) >= _POSITIVE
-            matches = torch.where(hidden & (matches < 0), BETWEEN, matches)
+        matches = spared(matches, proposals, ignored)
         generator = torch.Generator().manual_seed(int(seed))
         positive, negative = sample(matches, self.settings["samples"], self.settings["positive_share"], generator)
         classes = torch.cat((labels[matches[positive]], labels.new_full((len(negative),), K)))
@@ -267,7 +266,9 @@ class _Gathered:
         T, K = len(truths), len(self.positives)
         iou = pairwise_iou(every, truths)
         of_class = torch.stack([_highest(iou[:, labels == k]) for k in range(K)], 1)
-        negative = (of_class < _SVM_NEGATIVE) & (_highest(pairwise_iou(every, ignored)) < _SVM_NEGATIVE)[:, None]
+        clear = spared(torch.full((len(every),), BELOW, device=every.device), every, ignored) == BELOW
+        clear &= _highest(pairwise_iou(every, ignored)) < _SVM_NEGATIVE
+        negative = (of_class < _SVM_NEGATIVE) & clear[:, None]
         rows = pooled.float().cpu().numpy()
         for row, label in zip(rows[:T], labels.tolist(), strict=True):
             self.positives[label].append(row)
