@@ -21,9 +21,9 @@ from pellucid.training import read_recipe, train
 
 from common import setup
 
-TRAIN, VAL = "scenes:n=400,size=160,seed=11", "scenes:n=100,size=160,seed=12"
-CROWDED = "scenes:n=100,size=160,seed=13,crowded=1"
-SMALL = ("settings.min_side=224", "settings.max_side=320")
+TRAIN, VAL = "scenes:n=240,size=160,seed=11", "scenes:n=80,size=160,seed=12"
+CROWDED = "scenes:n=80,size=160,seed=13,crowded=1"
+SMALL = ("settings.min_side=224", "settings.max_side=320", "settings.region_samples=128")
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Row:
 
 
 ROWS = {
-    "rcnn": Row("rcnn", 4, ("settings.proposals=300",)),
-    "fast_rcnn (RoIPool)": Row("fast_rcnn", 12),
-    "faster_rcnn (one map, C4)": Row("faster_rcnn", 12, (*SMALL, "settings.neck=none", "settings.head=stage")),
-    "faster_rcnn (pyramid)": Row("faster_rcnn", 12),
-    "mask_rcnn": Row("mask_rcnn", 16),
-    "mask_rcnn (RoIPool)": Row("mask_rcnn", 16, (*SMALL, "settings.pooling=pool")),
-    "keypoint_rcnn": Row("keypoint_rcnn", 24),
+    "rcnn": Row("rcnn", 3, ("settings.proposals=200", "settings.crop_size=112", "settings.samples=16")),
+    "fast_rcnn (RoIPool)": Row("fast_rcnn", 10, (*SMALL, "settings.external_limit=500")),
+    "faster_rcnn (one map, C4)": Row("faster_rcnn", 10, (*SMALL, "settings.neck=none", "settings.head=stage")),
+    "faster_rcnn (pyramid)": Row("faster_rcnn", 10),
+    "mask_rcnn": Row("mask_rcnn", 10),
+    "mask_rcnn (RoIPool)": Row("mask_rcnn", 10, (*SMALL, "settings.pooling=pool")),
+    "keypoint_rcnn": Row("keypoint_rcnn", 14, (*SMALL, "settings.region_samples=64", "settings.keypoint_channels=64")),
 }
 
 

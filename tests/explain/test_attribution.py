@@ -15,6 +15,7 @@ import torch.nn.functional as F
 import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from torch import Tensor, nn
 
 from pellucid import PellucidError
@@ -26,7 +27,8 @@ from pellucid.models.classification import Classifier
 
 from .networks import CLASSES, Linear, Quadrant, Small, random_image
 
-CAMS = ("grad_cam", "grad_cam_plus_plus", "layer_cam")
+OF_CLASSES = [name for name, method in METHODS.items() if not method.of_objects]
+CAMS = ("grad_cam", "grad_cam_plus_plus", "layer_cam", "odam")
 RULES = ("deconvnet", "guided_backprop", "guided_grad_cam")
 ONE_CHANNEL = ("saliency", *CAMS, "occlusion", "rise")
 QUICK: dict[str, dict[str, Any]] = {
@@ -130,7 +132,7 @@ def case(request: pytest.FixtureRequest, shaken: Callable[..., nn.Module]) -> tu
     return (request.param, *built(request.param, shaken))
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", OF_CLASSES)
 def test_every_method_on_every_kind_of_network(case: tuple[str, nn.Module, Tensor], method: str) -> None:
     name, network, image = case
     with left_as_it_was(network, image):
@@ -170,7 +172,7 @@ class InPlaceNormalise(nn.Module):
         return x.sub_(0.2).div_(1.3)
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", OF_CLASSES)
 @pytest.mark.parametrize("name", list(SMALL))
 def test_every_method_leaves_model_and_image_as_they_were(name: str, method: str) -> None:
     network, image = SMALL[name](), random_image(2).requires_grad_()
@@ -181,7 +183,7 @@ def test_every_method_leaves_model_and_image_as_they_were(name: str, method: str
     assert float(made.map.abs().max()) > 0
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", OF_CLASSES)
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad, torch.inference_mode])
 def test_every_method_gives_the_same_in_every_grad_mode(mode: Callable[[], Any], method: str) -> None:
     network, image, options = Small(), random_image(1), QUICK.get(method, {})
@@ -201,7 +203,7 @@ def test_inference_mode_serves_an_image_made_within_it() -> None:
     assert torch.allclose(found, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", OF_CLASSES)
 def test_dropout_and_training_mode_do_not_blur_a_map(method: str) -> None:
     training, image, options = Dropping(), random_image(1), QUICK.get(method, {})
     evaluated = copy.deepcopy(training).eval()
@@ -250,7 +252,7 @@ def test_a_call_that_is_broken_off_leaves_the_model_as_it_was(when: str, method:
         attribute(network, image, 1, method=method, layer=where, **QUICK.get(method, {}))
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", OF_CLASSES)
 def test_a_network_that_gives_nan_is_refused(method: str) -> None:
     network = Small()
     with torch.no_grad():
@@ -274,7 +276,7 @@ def test_a_gradient_that_is_nan_where_the_score_is_not_is_refused(method: str) -
 # Several objectives at once.
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", OF_CLASSES)
 def test_attribute_all_equals_separate_calls(method: str) -> None:
     network, image, options = Small(), random_image(1), QUICK.get(method, {})
     objectives = [0, class_logit(4) - class_logit(0), channel("conv2", 2), lambda said: said.max()]
@@ -419,6 +421,7 @@ def test_grad_cam_is_the_formula_written_out() -> None:
     for k in range(len(A)):
         cams["grad_cam"] = cams["grad_cam"] + g[k].mean() * A[k]
         cams["layer_cam"] = cams["layer_cam"] + np.maximum(g[k], 0) * A[k]
+        cams["odam"] = cams["odam"] + ndimage.gaussian_filter(g[k], 1.0, mode="mirror", radius=3) * A[k]
         below = 2 * g[k] ** 2 + A[k].sum() * g[k] ** 3
         alpha = np.divide(g[k] ** 2, below, out=np.zeros_like(below), where=below != 0)
         cams["grad_cam_plus_plus"] = cams["grad_cam_plus_plus"] + (alpha * np.maximum(g[k], 0)).sum() * A[k]
@@ -459,7 +462,7 @@ def test_perturbations_point_at_the_only_quadrant_that_counts(method: str) -> No
     assert float(inside[4:-4, 4:-4].min()) > float(made.map[20:, :20].abs().max())
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m != "rise"])
+@pytest.mark.parametrize("method", [m for m in OF_CLASSES if m != "rise"])
 def test_each_image_of_a_batch_has_the_map_it_has_alone(method: str) -> None:
     network, images = Small(), random_image(3)
     options = {**QUICK.get(method, {}), **({"samples": 1, "noise": 0.0} if method == "smooth_grad" else {})}

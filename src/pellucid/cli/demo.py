@@ -7,6 +7,7 @@ from PIL import Image
 
 from pellucid.cli.common import check_folder, load_any, load_model
 from pellucid.cli.explain import Request, explain_photos
+from pellucid.cli.explain_targets import Wanted
 from pellucid.cli.predict import Found, predict_images
 from pellucid.cli.predict import Request as Detection
 from pellucid.cli.sources import find_images
@@ -40,11 +41,11 @@ def run(*, out: Path) -> None:
     print("What is in them, by the classifier and selective search alone:")
     predict_images(Detection(network, images, least, None, None, True, out, 1), Found(), print_lines=True)
     print("\nAnd why:")
+    methods = [name for name, method in METHODS.items() if not method.of_objects]
     request = Request(
         model=load_model("tf_efficientnet_lite0", None, None, "auto"),
-        targets=[],
-        top_k=3,
-        methods=list(METHODS),
+        wanted=Wanted((), 3),
+        methods=methods,
         all_methods=True,
         layer=None,
         checked=False,
@@ -54,7 +55,7 @@ def run(*, out: Path) -> None:
     )
     explain_photos(request, paths, print_lines=True)
     print(
-        f"Three photos, {len(METHODS)} methods each, in {time.perf_counter() - began:.0f} s. "
+        f"Three photos, {len(methods)} methods each, in {time.perf_counter() - began:.0f} s. "
         f"Open the panels in {out}/, "
         f"and what was found in {out}/pictures/."
     )

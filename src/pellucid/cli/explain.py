@@ -11,22 +11,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid.cli.common import check_folder, complain, load_model, paused, print_json, progress_bar, write_json
-from pellucid.cli.photos import folder_name, photos_to_do, scored
+from pellucid.cli.common import check_folder, complain, load_any, paused, print_json, progress_bar, write_json
+from pellucid.cli.explain_targets import Wanted, check_wanted, targets_of
+from pellucid.cli.photos import folder_name, photos_to_do
 from pellucid.errors import PellucidError
-from pellucid.explain import METHODS, Explanation, Faithfulness, Objective, class_logit
+from pellucid.explain import METHODS, Explanation, Faithfulness
 from pellucid.explain.attribution import explain_subject, method_named, named_layer
 from pellucid.explain.attribution.explanation import plain_name
 from pellucid.explain.faithfulness import check_subject
 from pellucid.explain.rectifiers import UndefinedMethodError
 from pellucid.explain.subject import Subject
-from pellucid.models import Classifier
+from pellucid.models import Classifier, PhotoModel
 from pellucid.report.check import check_lines, check_table
 from pellucid.report.panel import draw_panel
-from pellucid.structures import ClassScore, read_photo
+from pellucid.structures import read_photo
 
 DEFAULT_METHODS = ("grad_cam", "smooth_grad", "integrated_gradients", "occlusion")
-_SHARES = ("noise", "keep", "fill", "baseline")
+OBJECT_METHODS = ("grad_cam", "odam", "saliency")
+"""The methods for detectors, whose passes take longer."""
+_SHARES = ("noise", "keep", "fill", "baseline", "smooth")
 """The settings that are shares or pixel values; the others are whole numbers."""
 
 
@@ -34,9 +37,8 @@ _SHARES = ("noise", "keep", "fill", "baseline")
 class Request:
     """What to do with every photo."""
 
-    model: Classifier
-    targets: list[int]
-    top_k: int
+    model: PhotoModel
+    wanted: Wanted
     methods: list[str]
     all_methods: bool
     layer: str | None
@@ -61,6 +63,8 @@ def run(
     model: str,
     targets: list[str],
     top_k: int,
+    part: str,
+    missed: list[str],
     methods: list[str],
     layer: str | None,
     check: bool,
@@ -73,7 +77,7 @@ def run(
     json_output: bool,
 ) -> None:
     """Explains every photo; a photo that fails is reported and the others are done. Exits 2 if any failed."""
-    names, everything = chosen_methods(methods)
+    names, everything = chosen_methods(methods)  # what is wrong with it is said before a network is loaded
     parsed = _settings(settings, names)
     if truth is not None and not check:
         raise PellucidError("--truth is used by the faithfulness tests: give --check with it")
@@ -84,12 +88,19 @@ def run(
         raise PellucidError(f"--layer {layer}: none of these methods looks at a layer; those that do are {using}")
     check_folder(out)
     found, refused = photos_to_do(photos, out)
-    network = load_model(model, checkpoint, classes, device)
+    network = load_any(model, checkpoint, classes, device)
+    wanted = Wanted(
+        tuple(dict.fromkeys(network.classes.index(t) for t in targets)), top_k, part.strip().lower(), tuple(missed)
+    )
+    check_wanted(network, wanted)
+    if not isinstance(network, Classifier):
+        names = names if methods else list(OBJECT_METHODS)
+    elif everything:
+        names = [name for name in names if not METHODS[name].of_objects]
     named_layer(network.network, layer)  # what is wrong with it is said before any photo is done
     request = Request(
         model=network,
-        targets=list(dict.fromkeys(network.classes.index(t) for t in targets)),
-        top_k=top_k,
+        wanted=wanted,
         methods=names,
         all_methods=everything,
         layer=layer,
@@ -150,12 +161,8 @@ def _explain_one(
     say("reading")
     photo = read_photo(path)
     subject = Subject(model, photo)  # a large photo is reduced to the network's frame once, for everything
-    with torch.inference_mode():
-        said = model.from_frame(subject.frame, subject.placements)[0]
-    top = said.top(5 if request.targets else max(5, request.top_k))
-    probabilities = said.probabilities.tolist()
-    targets = [ClassScore(model.classes[i], i, probabilities[i]) for i in request.targets] or top[: request.top_k]
-    objectives: list[Objective] = [class_logit(target.name) for target in targets]
+    targets = targets_of(model, subject, photo, request.wanted)
+    objectives = targets.objectives
     region = _region(request.truth, photo) if request.truth is not None else None
 
     made: list[Explanation] = []
@@ -181,8 +188,8 @@ def _explain_one(
             written.append(explanation.save(folder, _stem(explanation, made)))
         files = list(written)
         panel = draw_panel(
-            photo,
-            top + [target for target in targets if target.index not in {score.index for score in top}],
+            targets.picture,
+            targets.listed,
             made,
             path=folder / "panel.png",
             title=path.name,
@@ -193,9 +200,9 @@ def _explain_one(
         record: dict[str, Any] = {
             "photo": str(path),
             "model": model.name,
-            "size": [said.size[1], said.size[0]],
-            "predictions": [scored(score) for score in top],
-            "targets": [scored(score) for score in targets],
+            "size": [targets.size[1], targets.size[0]],
+            "predictions": targets.predictions,
+            "targets": targets.explained,
             "maps": [
                 {"method": e.method, "target": e.target, "layer": e.layer, "file": str(file)}
                 for e, file in zip(made, files, strict=True)
@@ -219,7 +226,7 @@ def _explain_one(
 def _lines(answer: _Answer) -> Iterable[str]:
     record = answer.record
     said = ", ".join(f"{p['class']} {p['probability']:.1%}" for p in record["predictions"][:3])
-    yield f"{record['photo']}: {said}"
+    yield f"{record['photo']}: {said or 'nothing found'}"
     for name, why in answer.skipped.items():
         yield f"  {name} left out: {why}"
     if answer.checks:

@@ -26,7 +26,8 @@ def explain(
             "--target",
             "-t",
             metavar="CLASS",
-            help="A class to explain, by name or index; may be repeated. Default: the top classes.",
+            help="A class to explain, by name or index; may be repeated. Default: the top classes, or of a detector "
+            "the surest objects of any class.",
             show_default=False,
         ),
     ] = None,
@@ -38,9 +39,24 @@ def explain(
             metavar="COUNT",
             min=1,
             max=100,
-            help="How many of the top classes to explain where no --target is given.",
+            help="How many of the top classes to explain where no --target is given; of a detector, how many objects.",
         ),
     ] = 3,
+    part: Annotated[
+        str,
+        typer.Option(
+            metavar="PART",
+            help="Of a detector: what of each object to explain: score, mask, left, top, right or bottom.",
+        ),
+    ] = "score",
+    missed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS@x1,y1,x2,y2",
+            help="Of a detector: an object that it did not find, its box in pixels; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -48,7 +64,8 @@ def explain(
             metavar="NAME",
             help="An attribution method, several with commas, or 'all'; may be repeated. Default: grad_cam, "
             "smooth_grad, integrated_gradients, occlusion. Also: saliency, input_x_gradient, deconvnet, "
-            "guided_backprop, grad_cam_plus_plus, layer_cam, guided_grad_cam, rise.",
+            "guided_backprop, grad_cam_plus_plus, layer_cam, odam, guided_grad_cam, rise, d_rise. Of detectors "
+            "the default is grad_cam, odam, saliency.",
             show_default=False,
         ),
     ] = None,
@@ -57,7 +74,7 @@ def explain(
         typer.Option(
             metavar="NAME",
             help="The layer for the CAM methods, by name ('blocks.5'; `pellucid models NETWORK --layers` lists them). "
-            "Default: 'last conv'.",
+            "Default: 'last conv', or of a detector the map that each object was read from.",
             show_default=False,
         ),
     ] = None,
@@ -103,6 +120,8 @@ def explain(
         model=model,
         targets=target or [],
         top_k=top_k,
+        part=part,
+        missed=missed or [],
         methods=method or [],
         layer=layer,
         check=check,

@@ -23,6 +23,7 @@ from pellucid.explain.objectives import (
     neuron,
     of_predictions,
 )
+from pellucid.explain.objects import box_edge, detection, instead_of, keypoint, mask, missed
 from pellucid.explain.receptive import ReceptiveField, receptive_fields
 from pellucid.explain.search import Found, Hit, Ranking, search
 from pellucid.explain.synthesis import Synthesis, caricature, deep_dream, interpolate, similarity, synthesize
@@ -47,6 +48,7 @@ __all__ = [
     "adversarial",
     "attribute",
     "attribute_all",
+    "box_edge",
     "caricature",
     "channel",
     "channel_attribution",
@@ -55,12 +57,17 @@ __all__ = [
     "class_logit",
     "deep_dream",
     "deletion",
+    "detection",
     "direction",
     "energy_inside",
     "first_kernels",
     "insertion",
+    "instead_of",
     "interpolate",
+    "keypoint",
     "layer",
+    "mask",
+    "missed",
     "neuron",
     "neuron_groups",
     "of_predictions",

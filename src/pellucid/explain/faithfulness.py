@@ -14,7 +14,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from pellucid.errors import PellucidError
 from pellucid.explain.attribution import Explanation, explain_subject
 from pellucid.explain.attribution.gradients import BATCH
-from pellucid.explain.forward import objective_values
+from pellucid.explain.forward import followed, objective_values
 from pellucid.explain.objectives import Asked, Objective, as_objective
 from pellucid.explain.randomisation import RandomisationCheck, edges, likeness, randomised
 from pellucid.explain.subject import Subject
@@ -224,6 +224,7 @@ def _cheaper(subject: Subject) -> dict[str, dict[str, Any]]:
     """Settings for the randomisation check, which compares like with like: few, fixed passes on both networks."""
     return {
         "rise": {"masks": 128},
+        "d_rise": {"masks": 128},
         "occlusion": {"stride": max(1, min(subject.frame.shape[-2:]) // 7)},
         "smooth_grad": {"samples": 8},
         "integrated_gradients": {"steps": 8},
@@ -238,14 +239,21 @@ def _randomisation(
     seed: int,
     say: Report,
 ) -> list[RandomisationCheck]:
-    wanted = dict.fromkeys((e.method, e.layer) for e in explanations)
+    wanted: dict[tuple[str, str | None], list[str]] = {}
+    for e in explanations:
+        wanted.setdefault((e.method, e.layer), []).append(e.target)
     cheaper = _cheaper(subject)
+
+    # noise has other detections, or none
+    there = followed(subject, subject.frame[:1], list(asked.values()))
 
     def maps(of: Subject) -> dict[tuple[str, str | None, str], Tensor]:
         found = {}
-        for method, layer in wanted:
+        for (method, layer), targets in wanted.items():
             options = cheaper.get(method, {})
-            for made in explain_subject(of, list(asked.values()), method=method, layer=layer, **options):
+            for made in explain_subject(
+                of, [o for o in there if str(o) in targets], method=method, layer=layer, **options
+            ):
                 found[method, layer, made.target] = made.strength()
         return found
 
@@ -286,6 +294,7 @@ def _curve(subject: Subject, objective: Objective, order: Tensor, steps: int, *,
     if steps < 1:
         raise PellucidError(f"steps={steps}: give at least 1")
     image = subject.frame[:1]
+    (objective,) = followed(subject, image, [objective])
     h, w = image.shape[-2:]
     if len(order) != h * w:
         raise PellucidError(
@@ -301,7 +310,7 @@ def _curve(subject: Subject, objective: Objective, order: Tensor, steps: int, *,
         shown = some if insert else ~some
         batch = torch.where(shown, image, hidden)
         values += objective_values(subject, batch, [objective], probabilities=True)[:, 0].tolist()
-    if objective.class_name is None:  # no natural scale: whole image 1, all hidden 0
+    if objective.probability is None:  # no natural scale: whole image 1, all hidden 0
         whole, none = (values[-1], values[0]) if insert else (values[0], values[-1])
         span = whole - none
         values = [(v - none) / span if span else 0.0 for v in values]

@@ -3,14 +3,15 @@
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.explain.objectives import Objective, Pass, class_index
-from pellucid.explain.rectifiers import RectifierRule, Rule
-from pellucid.explain.subject import Subject, logits_of, untouched
+from pellucid.explain.objectives import Objective, Pass
+from pellucid.explain.rectifiers import RectifierRule, Rule, UndefinedMethodError
+from pellucid.explain.subject import Subject, untouched
 from pellucid.explain.watching import Watch, watch
 
 
@@ -27,7 +28,9 @@ def run_pass(subject: Subject, batch: Tensor, objectives: Sequence[Objective], s
     """One pass, no deeper than the objectives need; ``seen`` must be active."""
     predictions = None
     if any(objective.reads_predictions for objective in objectives):
-        predictions = subject.run(batch)
+        if seen is not None:
+            seen.begin()
+        predictions = subject.run(batch, traced=any(objective.traced for objective in objectives))
         if seen is not None:
             seen.check_all_reached()
     elif seen is not None:
@@ -35,7 +38,8 @@ def run_pass(subject: Subject, batch: Tensor, objectives: Sequence[Objective], s
     return Pass(seen.activations if seen is not None else {}, predictions, batch, subject.classes)
 
 
-def _finite(objective: Objective, forward: Pass) -> Tensor:
+def finite_values(objective: Objective, forward: Pass) -> Tensor:
+    """An objective's values (N,). Raises PellucidError where they are NaN or infinite."""
     values = objective(forward)
     if not torch.isfinite(values).all():
         raise PellucidError(
@@ -64,21 +68,45 @@ def objective_values(
         seen = watch_for(subject, objectives)
         with seen or nullcontext():
             forward = run_pass(subject, batch, objectives, seen)
-        columns = [_finite(as_probability(o) if probabilities else o, forward) for o in objectives]
+        columns = [finite_values(as_probability(o) if probabilities else o, forward) for o in objectives]
     return torch.stack(columns, 1)
 
 
 def as_probability(objective: Objective) -> Objective:
-    """A class logit's probability (softmax over all classes); any other objective as it is."""
-    if objective.class_name is None:
+    """An objective's probability where it has one; any other as it is."""
+    if objective.probability is None:
         return objective
-    name = objective.class_name
+    return replace(objective, text=f"probability of {objective}", value_of=objective.probability, probability=None)
 
-    def value(forward: Pass) -> Tensor:
-        logits = logits_of(forward.predictions)
-        return logits.softmax(1)[:, class_index(name, forward.classes, logits.shape[1])]
 
-    return Objective(f"probability of {objective}", (), True, value)
+@torch.no_grad()
+def followed(subject: Subject, image: Tensor, objectives: Sequence[Objective]) -> list[Objective]:
+    """The objectives as they are asked of changed copies of an image (1, 3, h, w): each means the object it meant."""
+    moving = [objective for objective in objectives if objective.following is not None]
+    if not moving:
+        return list(objectives)
+    forward = _pass_over(subject, image, moving)
+    return [o if o.following is None else replace(o.following(forward), text=o.text) for o in objectives]
+
+
+@torch.no_grad()
+def likenesses(subject: Subject, image: Tensor, objectives: Sequence[Objective]) -> list[Objective]:
+    """How like their objects what the model reports is, in changed copies of an image (1, 3, h, w).
+
+    Raises UndefinedMethodError for an objective that means no object.
+    """
+    for objective in objectives:
+        if objective.likeness is None:
+            raise UndefinedMethodError(f"d_rise: '{objective}' is no object; ask for a detection, or one missed")
+    forward = _pass_over(subject, image, objectives)
+    return [o if o.likeness is None else replace(o.likeness(forward), text=o.text) for o in objectives]
+
+
+def _pass_over(subject: Subject, image: Tensor, objectives: Sequence[Objective]) -> Pass:
+    with untouched(subject.model):
+        seen = watch_for(subject, objectives)
+        with seen or nullcontext():
+            return run_pass(subject, image, objectives, seen)
 
 
 def input_gradients(
@@ -98,7 +126,7 @@ def input_gradients(
             forward = run_pass(subject, x, objectives, seen)
         if mode is not None:
             mode.check()
-        values = [_finite(objective, forward) for objective in objectives]
+        values = [finite_values(objective, forward) for objective in objectives]
         gradients = _gradients(values, x, objectives, "the image")
     return [v.detach() for v in values], gradients
 
@@ -119,7 +147,7 @@ def layer_gradients(
             # Values are read inside the pass's own grad mode, which the watch turned on at the layer.
             forward = run_pass(subject, batch.detach(), objectives, seen)
             with torch.enable_grad():
-                values = [_finite(objective, forward) for objective in objectives]
+                values = [finite_values(objective, forward) for objective in objectives]
         activation = forward.activations[layer]
         what = f"layer '{layer}'"
         gradients = _gradients_at_once(values, activation, objectives, what) or _gradients(
@@ -138,7 +166,7 @@ def _gradients(values: list[Tensor], source: Tensor, objectives: Sequence[Object
             (found,) = torch.autograd.grad(value, source, ones, retain_graph=not last, allow_unused=True)
         if found is None:
             raise PellucidError(f"'{objective}' does not depend on {what}: no gradient reaches it")
-        gradients.append(_finite_gradient(found, objective, what))
+        gradients.append(checked_gradient(found, objective, what))
     return gradients
 
 
@@ -167,10 +195,11 @@ def _gradients_at_once(
             return None
     if not all(gradient.any() for gradient in found):
         return None
-    return [_finite_gradient(gradient, o, what) for gradient, o in zip(found, objectives, strict=True)]
+    return [checked_gradient(gradient, o, what) for gradient, o in zip(found, objectives, strict=True)]
 
 
-def _finite_gradient(gradient: Tensor, objective: Objective, what: str) -> Tensor:
+def checked_gradient(gradient: Tensor, objective: Objective, what: str) -> Tensor:
+    """The gradient without graph. Raises PellucidError where it is NaN or infinite."""
     # A finite sum has finite terms, and costs a fifth of looking at each; only a sum that overflows is looked into.
     if not torch.isfinite(gradient.sum()) and not torch.isfinite(gradient).all():
         raise PellucidError(

@@ -17,6 +17,7 @@ from pellucid.errors import PellucidError
 from pellucid.explain.grids import as_grid
 from pellucid.explain.subject import each_image, logits_of, split_images
 from pellucid.structures import Classes
+from pellucid.structures.trace import Part, Trace
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,38 @@ class Pass:
 
 
 @dataclass(frozen=True)
+class Leaf:
+    """What alone an objective reads of a trace: a part of a candidate, or of a detection (``structures.trace.Trace``).
+
+    ``row_of``: the candidate's row, for the part 'class'; for others the detection's number.
+    """
+
+    part: Part
+    row_of: Callable[[Trace], int]
+
+
+@dataclass(frozen=True)
 class Objective:
     """A scalar for each image, with what it needs of the network.
 
     ``text``: the objective in words. ``layers``: the layers it reads. ``reads_predictions``: whether the pass must run
-    to its end. ``value_of``: from a :class:`Pass` to (N,) values that carry their graph. ``class_name``: set where the
-    objective is one class's logit. Objectives add, subtract, negate and scale.
+    to its end. ``value_of``: from a :class:`Pass` to (N,) values that carry their graph. ``traced``: whether it reads
+    the model's trace. ``probability``: where the objective has one, 0 to 1, the same of a Pass. ``following``: where
+    the objective means an object of one image, given the pass over that image, what means the same object in images
+    that were changed. ``likeness``: the same, of what is reported alone: how like the object the reported one is that
+    is most like it, 0 to 1. ``leaf``: where it depends on one candidate alone. Objectives add, subtract, negate and
+    scale.
     """
 
     text: str
     layers: tuple[str, ...]
     reads_predictions: bool
     value_of: Callable[[Pass], Tensor]
-    class_name: str | int | None = None
+    traced: bool = False
+    probability: Callable[[Pass], Tensor] | None = None
+    following: "Callable[[Pass], Objective] | None" = None
+    likeness: "Callable[[Pass], Objective] | None" = None
+    leaf: Leaf | None = None
 
     def __call__(self, forward: Pass) -> Tensor:
         """(N,) values, one an image."""
@@ -105,11 +125,18 @@ def _bracketed(objective: Objective) -> str:
 
 
 def _joined(text: str, parts: tuple[Objective, ...], join: Callable[..., Tensor]) -> Objective:
+    def following(forward: Pass) -> Objective:
+        return _joined(text, tuple(part.following(forward) if part.following else part for part in parts), join)
+
+    leaves = {part.leaf for part in parts}
     return Objective(
         text=text,
         layers=tuple(dict.fromkeys(layer for part in parts for layer in part.layers)),
         reads_predictions=any(part.reads_predictions for part in parts),
         value_of=lambda forward: join(*(part(forward) for part in parts)),
+        traced=any(part.traced for part in parts),
+        following=following if any(part.following for part in parts) else None,
+        leaf=leaves.pop() if len(leaves) == 1 else None,
     )
 
 
@@ -119,11 +146,16 @@ def class_logit(name: str | int) -> Objective:
     Raises, when evaluated, PellucidError for an unknown class, and for a name where the model has no names.
     """
 
-    def value(forward: Pass) -> Tensor:
-        logits = logits_of(forward.predictions)
-        return logits[:, class_index(name, forward.classes, logits.shape[1])]
+    def chosen(forward: Pass, values: Tensor) -> Tensor:
+        return values[:, class_index(name, forward.classes, values.shape[1])]
 
-    return Objective(str(name), (), True, value, class_name=name)
+    return Objective(
+        str(name),
+        (),
+        True,
+        lambda forward: chosen(forward, logits_of(forward.predictions)),
+        probability=lambda forward: chosen(forward, logits_of(forward.predictions).softmax(1)),
+    )
 
 
 def class_index(name: str | int, classes: Classes | None, count: int) -> int:

@@ -98,15 +98,16 @@ class Subject:
         classes = getattr(self.model, "classes", None)
         return classes if isinstance(classes, Classes) else None
 
-    def run(self, batch: Tensor) -> Any:
-        """The model's predictions for a batch in the frame.
+    def run(self, batch: Tensor, *, traced: bool = False) -> Any:
+        """The model's predictions for a batch in the frame: a list of Annotations, or whatever a bare module returns.
 
-        A list of Annotations, or whatever a bare module returns.
+        ``traced``: with the trace of each image, where the model keeps one.
         """
         batch = batch.clone()  # a network may begin with an in-place operation: not on what the caller holds
         if is_framed(self.model):
             placements = self.placements if len(batch) == len(self.placements) else [self.placements[0]] * len(batch)
-            return self.model.from_frame(batch, placements)
+            keeps = getattr(self.model, "traced", None) if traced else None
+            return (keeps or self.model.from_frame)(batch, placements)
         return self.model(batch)
 
     def plain_map(self, maps: Tensor) -> Tensor:

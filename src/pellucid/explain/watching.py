@@ -177,6 +177,7 @@ class Watch:
         Raises PellucidError for a layer that the pass does not reach.
         """
         self._stopping = True
+        self.begin()
         try:
             (through or self.model)(*inputs)
         except _Stop:
@@ -201,10 +202,14 @@ class Watch:
                 f"layer '{text}' was not reached by the forward pass; choose a layer that the network runs"
             )
 
-    def _begin(self, module: nn.Module, inputs: Any) -> None:
+    def begin(self) -> None:
+        """Forgets the last pass. Passes through the model itself begin so; others, through parts of it, must say so."""
         self.activations.clear()
         self._calls.clear()
         self._settled.clear()
+
+    def _begin(self, module: nn.Module, inputs: Any) -> None:
+        self.begin()
 
     def _recorder(self, name: str) -> Callable[[nn.Module, Any, Any], Any]:
         modules = dict(self.model.named_modules())

@@ -129,7 +129,9 @@ def compose_panel(
         check_explanation(explanation, photo)
     placement = explanations[0].placement
     box = seen(placement)
-    methods = list(dict.fromkeys((e.method, e.layer) for e in explanations))
+    # a method is one column, whatever map of a detector each object was read from, unless it is shown for two layers
+    twice = len({(e.target, e.method) for e in explanations}) < len(explanations)
+    methods = list(dict.fromkeys((e.method, e.layer if twice else None) for e in explanations))
     targets = list(dict.fromkeys(e.target for e in explanations))
     grid = _Grid.of(len(targets) if len(methods) == 1 else len(methods), box)
     told = {score.name: percent(score.probability) for score in predictions}
@@ -182,7 +184,8 @@ def _blocks(
     """One block a target with a tile a method; where there is one method alone, one block with a tile a target."""
     placed: dict[tuple[str, tuple[str, str | None]], Explanation] = {}
     for explanation in explanations:
-        place = (explanation.target, (explanation.method, explanation.layer))
+        own = (explanation.method, explanation.layer)
+        place = (explanation.target, own if own in methods else (explanation.method, None))
         if place in placed:
             raise PellucidError(f"panel: {explanation.method} of '{explanation.target}' stands twice; give it once")
         placed[place] = explanation

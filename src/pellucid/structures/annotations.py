@@ -7,6 +7,7 @@ from torch import Tensor
 from pellucid.structures.classes import Classes
 from pellucid.structures.instances import Instances
 from pellucid.structures.panoptic import Panoptic
+from pellucid.structures.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Annotations:
     float, the probability of every class at every pixel, summing up to 1. ``panoptic``: the segments.
     ``present`` and ``absent``: image labels, the classes verified to be in the image, and not to be in it. In a data
     set of classified images ``present`` is the one class. ``proposals``: float32 (P, 4) xyxy, boxes that may hold
-    objects, for models that choose among what something else proposed.
+    objects, for models that choose among what something else proposed. ``trace``: how a detector came to its objects,
+    where it was asked to keep it.
     """
 
     size: tuple[int, int]
@@ -41,6 +43,7 @@ class Annotations:
     present: tuple[int, ...] = ()
     absent: tuple[int, ...] = ()
     proposals: Tensor | None = None
+    trace: Trace | None = None
 
     @property
     def probabilities(self) -> Tensor:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from pellucid.errors import PellucidError, nearest
 from pellucid.explain.attribution import cam, gradients, perturbations
 from pellucid.explain.attribution.explanation import Explanation
+from pellucid.explain.attribution.fields import fields_of
+from pellucid.explain.attribution.separate import is_separate
 from pellucid.explain.grids import last_conv
 from pellucid.explain.objectives import Asked, as_objective
 from pellucid.explain.subject import Subject
@@ -33,7 +35,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Method:
-    """An attribution method: its name, a title for people, and the function that computes its maps."""
+    """An attribution method: its name, a title for people, and the function that computes its maps.
+
+    ``signed``: see ``Explanation``. ``of_objects``: whether it explains objects alone, not classes.
+    """
 
     name: str
     title: str
@@ -41,12 +46,21 @@ class Method:
     options: tuple[str, ...]
     uses_layer: bool
     signed: bool = False
+    of_objects: bool = False
 
 
-def _method(title: str, function: Callable[..., list[Tensor]], *, signed: bool = False) -> Method:
+def _method(
+    title: str, function: Callable[..., list[Tensor]], *, signed: bool = False, of_objects: bool = False
+) -> Method:
     options = tuple(n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY)
     return Method(
-        function.__name__, title, function, tuple(o for o in options if o != "layer"), "layer" in options, signed
+        function.__name__,
+        title,
+        function,
+        tuple(o for o in options if o != "fields"),
+        "fields" in options,
+        signed,
+        of_objects,
     )
 
 
@@ -62,9 +76,11 @@ METHODS: dict[str, Method] = {
         _method("Grad-CAM", cam.grad_cam),
         _method("Grad-CAM++", cam.grad_cam_plus_plus),
         _method("LayerCAM", cam.layer_cam),
+        _method("ODAM", cam.odam),
         _method("Guided Grad-CAM", cam.guided_grad_cam),
         _method("Occlusion", perturbations.occlusion, signed=True),
         _method("RISE", perturbations.rise, signed=True),
+        _method("D-RISE", perturbations.d_rise, signed=True, of_objects=True),
     )
 }
 """Every method by name, in the order in which panels show them."""
@@ -120,7 +136,8 @@ def attribute(
     ``model``: what ``pellucid.load`` returns, or any module that maps (N, 3, H, W) to predictions. ``photo``: a path, a
     PIL image, an array, a tensor, or a batch (N, 3, H, W); a bare module is given it as it is. ``objective``: an
     Objective, a class (name or index), or a function of one image's predictions. ``method``: a key of ``METHODS``.
-    ``layer``: for CAM methods, a layer's name ('last conv' by default). ``options``: the method's own (see its
+    ``layer``: for CAM methods, a layer's name (by default 'last conv', or for detectors whose candidates are judged one
+    by one the map from which each was read). ``options``: the method's own (see its
     function). The model is left bit-identical: modes, hooks, gradients, modules.
 
     Raises PellucidError for an unknown method, layer, class or option, an unreadable photo, a method that is not
@@ -159,18 +176,23 @@ def explain_subject(
     asked = [as_objective(objective) for objective in objectives]
     if not asked:
         return []
+    layers: list[str | None] = [None] * len(asked)
     if chosen.uses_layer:
-        layer = options["layer"] = resolve_layer(subject, layer)
+        named = named_layer(subject.network, layer)
+        if named is None and not is_separate(subject, asked):
+            named = last_conv(subject)
+        fields = options["fields"] = fields_of(subject, asked, named)
+        layers = [field.layer for field in fields]
     maps = chosen.function(subject, asked, **options)
     return [
         Explanation(
             method=chosen.name,
             target=str(objective),
-            layer=layer if chosen.uses_layer else None,
+            layer=own,
             frame_map=subject.plain_map(frame_map),
             placement=subject.placements[0],
             signed=chosen.signed,
             batched=subject.batched,
         )
-        for objective, frame_map in zip(asked, maps, strict=True)
+        for objective, frame_map, own in zip(asked, maps, layers, strict=True)
     ]

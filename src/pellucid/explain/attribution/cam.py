@@ -1,28 +1,34 @@
 """Class activation mapping: a layer's activation, weighted by the gradient that reaches it.
 
 Every function returns for each objective one map (N, h, w) ≥ 0 of the frame, upsampled bilinearly from the layer's
-grid.
+grid. ``fields``: activation and gradient for each objective.
 """
 
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
 
+from pellucid.explain.attribution.fields import Field
 from pellucid.explain.attribution.gradients import guided_backprop
-from pellucid.explain.forward import layer_gradients
-from pellucid.explain.grids import as_grid
 from pellucid.explain.objectives import Objective
 from pellucid.explain.subject import Subject
 
 
-def grad_cam(subject: Subject, objectives: Sequence[Objective], *, layer: str) -> list[Tensor]:
+def grad_cam(subject: Subject, objectives: Sequence[Objective], *, fields: Sequence[Field]) -> list[Tensor]:
     """ReLU(Σ_k α_k A_k), α_k the spatial mean of ∂S/∂A_k (Selvaraju et al. 2017, section 3)."""
-    return _cam(subject, objectives, layer, lambda A, g: torch.einsum("nc,nchw->nhw", g.mean((2, 3)), A))
+    maps: dict[int, Tensor] = {}
+    # objectives of one map together: it is read once
+    for shared in dict.fromkeys(field.activation.data_ptr() for field in fields):
+        mine = [i for i, field in enumerate(fields) if field.activation.data_ptr() == shared]
+        weights = torch.stack([fields[i].weights for i in mine], 1)
+        cams = torch.einsum("nkc,nchw->knhw", weights, fields[mine[0]].activation)
+        maps |= {i: fields[i].on_frame(cam.relu().float()) for i, cam in zip(mine, cams, strict=True)}
+    return [maps[i] for i in range(len(fields))]
 
 
-def grad_cam_plus_plus(subject: Subject, objectives: Sequence[Objective], *, layer: str) -> list[Tensor]:
+def grad_cam_plus_plus(subject: Subject, objectives: Sequence[Objective], *, fields: Sequence[Field]) -> list[Tensor]:
     """ReLU(Σ_k w_k A_k), w_k the α-weighted spatial sum of ReLU(∂S/∂A_k).
 
     (Chattopadhay et al. 2018, equations 10 and 19.)
@@ -37,29 +43,38 @@ def grad_cam_plus_plus(subject: Subject, objectives: Sequence[Objective], *, lay
         alpha = (g**2 / denominator.where(denominator != 0, 1)) * (g != 0)
         return ((alpha * g.relu()).sum((2, 3), keepdim=True) * A).sum(1)
 
-    return _cam(subject, objectives, layer, combine)
+    return _cam(fields, combine)
 
 
-def layer_cam(subject: Subject, objectives: Sequence[Objective], *, layer: str) -> list[Tensor]:
+def layer_cam(subject: Subject, objectives: Sequence[Objective], *, fields: Sequence[Field]) -> list[Tensor]:
     """ReLU(Σ_k ReLU(∂S/∂A_k) ⊙ A_k): each position has its own weight (Jiang et al. 2021, equation 5)."""
-    return _cam(subject, objectives, layer, lambda A, g: (g.relu() * A).sum(1))
+    return _cam(fields, lambda A, g: (g.relu() * A).sum(1))
 
 
-def guided_grad_cam(subject: Subject, objectives: Sequence[Objective], *, layer: str) -> list[Tensor]:
+def odam(
+    subject: Subject, objectives: Sequence[Objective], *, fields: Sequence[Field], smooth: float = 1.0
+) -> list[Tensor]:
+    """ReLU(Σ_k Φ(∂S/∂A_k) ⊙ A_k): what speaks for one object, where it does (Zhao & Chan 2023, equation 4).
+
+    ``smooth``: the standard deviation, in cells, of the gaussian Φ over the gradient; 0 for none. RoIAlign reads a map
+    at points some cells apart, and less shows that lattice.
+    """
+
+    def combine(A: Tensor, g: Tensor) -> Tensor:
+        side = 2 * round(3 * smooth) + 1
+        if smooth > 0 and side > 1 and side // 2 < min(g.shape[-2:]):
+            g = gaussian_blur(g, [side, side], [smooth, smooth])
+        return (g * A).sum(1)
+
+    return _cam(fields, combine)
+
+
+def guided_grad_cam(subject: Subject, objectives: Sequence[Objective], *, fields: Sequence[Field]) -> list[Tensor]:
     """Guided backpropagation × the Grad-CAM map: (N, 3, h, w) (Selvaraju et al. 2017, section 3.2)."""
-    maps = grad_cam(subject, objectives, layer=layer)
+    maps = grad_cam(subject, objectives, fields=fields)
     guided = guided_backprop(subject, objectives)
     return [g * m[:, None] for g, m in zip(guided, maps, strict=True)]
 
 
-def _cam(
-    subject: Subject, objectives: Sequence[Objective], layer: str, combine: Callable[[Tensor, Tensor], Tensor]
-) -> list[Tensor]:
-    _, activation, gradients = layer_gradients(subject, subject.frame, objectives, layer)
-    h, w = subject.frame.shape[-2:]
-    A = as_grid(activation, h / w, layer)
-    maps = []
-    for gradient in gradients:
-        cam = combine(A, as_grid(gradient, h / w, layer)).relu().float()
-        maps.append(F.interpolate(cam[:, None], (h, w), mode="bilinear", align_corners=False)[:, 0])
-    return maps
+def _cam(fields: Sequence[Field], combine: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
+    return [field.on_frame(combine(field.activation, field.gradient).relu().float()) for field in fields]

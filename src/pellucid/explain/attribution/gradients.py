@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.explain.forward import input_gradients, quick
+from pellucid.explain.forward import followed, input_gradients, quick
 from pellucid.explain.objectives import Objective
 from pellucid.explain.rectifiers import Rule
 from pellucid.explain.subject import Subject
@@ -42,6 +42,7 @@ def smooth_grad(
     spread = (subject.frame.amax((1, 2, 3)) - subject.frame.amin((1, 2, 3))).view(-1, 1, 1, 1) * noise
     n = len(subject.frame)
     totals = [torch.zeros_like(subject.frame) for _ in objectives]
+    objectives = followed(subject, subject.frame, objectives)
     for some in _chunks(samples, max(1, BATCH // n)):
         # Drawn on the CPU, so that a seed gives the same map on every device.
         drawn = torch.randn((len(some), *subject.frame.shape), generator=generator).to(subject.frame)
@@ -71,6 +72,7 @@ def integrated_gradients(
     points, weights = np.polynomial.legendre.leggauss(steps)
     points, weights = (points + 1) / 2, weights / 2
     totals = [torch.zeros_like(frame) for _ in objectives]
+    objectives = followed(subject, frame, objectives)
     for some in _chunks(steps, max(1, BATCH // len(frame))):
         alphas = torch.as_tensor(points[some.start : some.stop]).to(frame).view(-1, 1, 1, 1, 1)
         shares = torch.as_tensor(weights[some.start : some.stop]).to(frame).view(-1, 1, 1, 1, 1)

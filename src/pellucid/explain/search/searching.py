@@ -305,7 +305,9 @@ class _Run:
         self.batch = quick(batch)
         predictions = None
         if question.reads_predictions:
-            predictions = subject.run(self.batch)
+            if seen is not None:
+                seen.begin()
+            predictions = subject.run(self.batch, traced=any(o.traced for o in question.objectives))
             if seen is not None:
                 seen.check_all_reached()
         elif seen is not None:

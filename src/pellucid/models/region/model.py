@@ -1,7 +1,6 @@
 """A detector of regions: photos in, objects out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,33 +13,19 @@ from pellucid.models.region.conventions import convention_named
 from pellucid.models.region.frame import Frame, scale_to_photo, seen_size
 from pellucid.models.region.learning import Learner
 from pellucid.models.region.network import RegionNetwork
-from pellucid.models.region.proposer import Proposals
+from pellucid.models.region.proposer import Proposals, RawProposals
+from pellucid.models.region.selection import Selection
 from pellucid.models.region.settings import RegionSettings, settled
+from pellucid.models.region.trace import Regions, RegionTrace
 from pellucid.models.region.truths import in_frame
 from pellucid.models.stages import Stage
 from pellucid.ops.heatmaps import decode_heatmaps
 from pellucid.ops.pasting import pasted_masks
 from pellucid.ops.selective_search import selective_search
-from pellucid.ops.suppression import batched_nms, batched_soft_nms
 from pellucid.structures import Annotations, Classes, Instances, Photo, Placement
 from pellucid.structures.boxes import clip_boxes
 from pellucid.structures.keypoints import VISIBLE
-
-
-@dataclass
-class Regions:
-    """What became of each region of one image; the frame's coordinates, everything with its graph.
-
-    ``proposals``: P of them. ``logits``: (P, K + 1), the background last. ``boxes``: (P, K, 4), each class's.
-    ``rows``, ``labels``: int64 (D,), the detections: of which proposal and class, best first. ``scores``: (D,).
-    """
-
-    proposals: Proposals
-    logits: Tensor
-    boxes: Tensor
-    rows: Tensor
-    labels: Tensor
-    scores: Tensor
+from pellucid.structures.trace import Part
 
 
 class RegionModel(Detector):
@@ -101,21 +86,68 @@ class RegionModel(Detector):
             return torch.zeros(0, 3, 32, 32, device=self.device), []
         return self.frame.batch(photos)
 
-    def _regions(self, maps: Sequence[Tensor], batch: Tensor, placements: Sequence[Placement]) -> list[Regions]:
+    def from_frame(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]:
+        return self._found(batch, placements, traced=False)
+
+    def traced(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]:
+        """As ``from_frame``, with the trace of each image."""
+        return self._found(batch, placements, traced=True)
+
+    def _found(self, batch: Tensor, placements: Sequence[Placement] | None, traced: bool) -> list[Annotations]:
+        if not len(batch):
+            return []
+        if placements is None:
+            placements = [Placement.whole(batch.shape[-2], batch.shape[-1])] * len(batch)
+        maps = self.network.features(batch)
         sizes = [seen_size(placement) for placement in placements]
-        proposals = self._proposals(maps, batch, sizes)
+        raw, proposals = self._proposals(maps, batch, sizes)
         judged = self.network.judge(maps, [one.boxes for one in proposals])
         self.check_finite(judged.logits)
         counts = [len(one) for one in proposals]
         parts = zip(proposals, judged.logits.split(counts), judged.deltas.split(counts), sizes, strict=True)
-        return [self._chosen(*part) for part in parts]
+        found = [self._chosen(*part) for part in parts]
+        said = [self._said(one, placement) for one, placement in zip(found, placements, strict=True)]
+        self._add_parts(maps, found, said, placements)
+        made = [
+            Annotations(placement.photo, self.classes, instances=objects)
+            for objects, placement in zip(said, placements, strict=True)
+        ]
+        if traced:
+            for i, (one, placement) in enumerate(zip(found, placements, strict=True)):
+                made[i].trace = RegionTrace(
+                    self.network,
+                    self.classes,
+                    placement,
+                    one,
+                    self.selection,
+                    [x[i] for x in maps],
+                    raw,
+                    i,
+                    sum(counts[:i]),
+                    sum(len(other.rows) for other in found[:i]),
+                )
+        return made
 
-    def _proposals(self, maps: Sequence[Tensor], batch: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Proposals]:
+    @property
+    def leaves(self) -> dict[Part, str]:
+        """See ``structures.trace.Trace``: regions are judged by themselves from their pooled features on."""
+        heads = {"mask": self.network.mask_head, "keypoints": self.network.keypoint_head}
+        present: list[Any] = ["class", *(part for part, head in heads.items() if head is not None)]
+        return {part: f"pooler#{call}" for call, part in enumerate(present)}
+
+    @property
+    def selection(self) -> Selection:
+        """How detections are chosen, as ``choices`` stand now."""
+        return Selection(self.choices, self.convention.smallest_box)
+
+    def _proposals(
+        self, maps: Sequence[Tensor], batch: Tensor, sizes: Sequence[tuple[int, int]]
+    ) -> tuple[RawProposals | None, list[Proposals]]:
         if self.network.proposer is not None:
             raw = self.network.proposer(maps, (batch.shape[-2], batch.shape[-1]))
-            return self.network.proposer.choose(raw, sizes, learning=False)
+            return raw, self.network.proposer.choose(raw, sizes, learning=False)
         pixels = (batch.detach() * 255).round().clamp(0, 255).to(torch.uint8).cpu()
-        return [
+        return None, [
             Proposals.external(self.propose(image[:, :h, :w]).to(batch.device, torch.float32))
             for image, (h, w) in zip(pixels, sizes, strict=True)
         ]
@@ -125,37 +157,22 @@ class RegionModel(Detector):
 
     def _chosen(self, proposals: Proposals, logits: Tensor, deltas: Tensor, size: tuple[int, int]) -> Regions:
         """The detections among the regions of an image: every class for itself, the best of all."""
-        s = self.choices
         logits, deltas = logits.float(), deltas.float()
         boxes = clip_boxes(self.network.coder.decode(deltas, proposals.boxes), size)
-        chances = logits.softmax(-1)[:, :-1]
-        sides = (boxes[..., 2:] - boxes[..., :2]).detach().amin(-1)
-        good = (chances.detach() > s.score_threshold) & (sides >= self.convention.smallest_box)
-        rows, labels = good.nonzero().unbind(1)
-        scores, candidates = chances[rows, labels], boxes[rows, labels]
-        if s.suppression == "nms":
-            kept = batched_nms(candidates, scores, labels, s.iou_threshold)[: s.detections]
-            scores = scores[kept]
-        else:
-            method: Any = s.suppression.removeprefix("soft-")
-            kept, scores = batched_soft_nms(
-                candidates,
-                scores,
-                labels,
-                method,
-                score_threshold=s.score_threshold,
-            )
-            kept, scores = kept[: s.detections], scores[: s.detections]
+        selection = self.selection
+        rows, labels, scores, candidates = selection.candidates(logits, boxes)
+        kept, scores = selection.suppressed(candidates, scores, labels)
+        kept, scores = kept[: self.choices.detections], scores[: self.choices.detections]
         return Regions(proposals, logits, boxes, rows[kept], labels[kept], scores)
 
-    def from_frame(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]:
-        if not len(batch):
-            return []
-        if placements is None:
-            placements = [Placement.whole(batch.shape[-2], batch.shape[-1])] * len(batch)
-        maps = self.network.features(batch)
-        found = self._regions(maps, batch, placements)
-        said = [self._said(one, placement) for one, placement in zip(found, placements, strict=True)]
+    def _add_parts(
+        self,
+        maps: Sequence[Tensor],
+        found: Sequence[Regions],
+        said: Sequence[Instances],
+        placements: Sequence[Placement],
+    ) -> None:
+        """Gives objects the masks and keypoints that the other heads see."""
         boxes = [one.boxes[one.rows, one.labels] for one in found]
         counts = [len(one) for one in boxes]
         if self.network.mask_head is not None:
@@ -174,10 +191,6 @@ class RegionModel(Detector):
                 points, objects.keypoint_scores = decode_heatmaps(own, inside)
                 scale = scale_to_photo(placement, points)[:2]
                 objects.keypoints = torch.cat((points[..., :2] * scale, torch.full_like(points[..., 2:], VISIBLE)), -1)
-        return [
-            Annotations(placement.photo, self.classes, instances=objects)
-            for objects, placement in zip(said, placements, strict=True)
-        ]
 
     def _said(self, one: Regions, placement: Placement) -> Instances:
         boxes = one.boxes[one.rows, one.labels]

@@ -11,10 +11,10 @@ from pellucid.models.backbones import Backbone
 from pellucid.models.necks import FeaturePyramid
 from pellucid.models.region.conventions import Convention
 from pellucid.models.region.heads import BoxPredictor, DenseHead, KeypointHead, MaskHead, StageHead
+from pellucid.models.region.pooler import Pooler
 from pellucid.models.region.proposer import RegionProposer
 from pellucid.models.region.settings import RegionSettings
 from pellucid.ops.coding import BoxCoder
-from pellucid.ops.pooling import pool_levels
 
 MASK_POOL = 14
 """The side of the features from which masks and keypoints are predicted."""
@@ -71,6 +71,8 @@ class RegionNetwork(nn.Module):
         self.proposer: RegionProposer | None = None
         if settings.proposals == "learned":
             self.proposer = RegionProposer(channels, self.strides, settings, convention)
+        # P6 proposes, but is not pooled from
+        self.pooler = Pooler(self.strides[:-1] if self.neck is not None else self.strides, settings, convention)
         pool_size = settings.pool_size
         self.box_head: DenseHead | StageHead
         if stage is not None:
@@ -94,23 +96,8 @@ class RegionNetwork(nn.Module):
 
     def pool(self, maps: Sequence[Tensor], boxes: Sequence[Tensor], size: int) -> Tensor:
         """The features (R, C, size, size) of the boxes (xyxy in the frame) of each image."""
-        levels = list(maps[:-1]) if self.neck is not None else list(maps)  # P6 proposes, but is not pooled from
-        frame_strides = self.strides[: len(levels)]
-        if frame_strides[0] == frame_strides[-1]:  # two maps of one stride: which one a region is of would mean nothing
-            levels, frame_strides = levels[:1], frame_strides[:1]
-        rows = torch.cat([torch.full((len(b),), i, dtype=torch.int64, device=b.device) for i, b in enumerate(boxes)])
-        return pool_levels(
-            levels,
-            torch.cat([b.detach() for b in boxes]),
-            rows,
-            [1 / stride for stride in frame_strides],
-            size,
-            method=self.settings.pooling,
-            sampling_ratio=self.convention.sampling,
-            aligned=self.convention.aligned,
-            level_rule=self.convention.level_rule,
-            lowest=frame_strides[0].bit_length() - 1,
-        )
+        out: Tensor = self.pooler(maps, boxes, size)
+        return out
 
     def judge(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Judged:
         """What the box head says of boxes, all images one after another."""

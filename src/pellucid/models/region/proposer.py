@@ -99,26 +99,40 @@ class RegionProposer(nn.Module):
 
     def choose(self, raw: RawProposals, sizes: Sequence[tuple[int, int]], learning: bool) -> list[Proposals]:
         """The best proposals of each image, clipped to its ``sizes`` (h, w), after suppression within each level."""
+        return [
+            self.chosen(logits, deltas, raw, size, learning)
+            for logits, deltas, size in zip(raw.logits, raw.deltas, sizes, strict=True)
+        ]
+
+    def chosen(
+        self, logits: Tensor, deltas: Tensor, raw: RawProposals, size: tuple[int, int], learning: bool
+    ) -> Proposals:
+        """As ``choose``, of one image's logits (A,) and deltas (A, 4)."""
+        rows, levels, boxes = self.before_suppression(logits, deltas, raw, size, learning)
+        chosen = self.suppressed(logits, rows, levels, boxes)
+        chosen = chosen[: self.settings.training_proposals_after if learning else self.settings.proposals_after]
+        return Proposals(boxes[chosen], logits[rows[chosen]], rows[chosen], levels[chosen])
+
+    def before_suppression(
+        self, logits: Tensor, deltas: Tensor, raw: RawProposals, size: tuple[int, int], learning: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The best of every level that are large and probable enough: rows (R,), levels (R,) and boxes (R, 4)."""
         s = self.settings
         before = s.training_proposals_before if learning else s.proposals_before
-        after = s.training_proposals_after if learning else s.proposals_after
-        starts = [0]
+        best, start = [], 0
         for count in raw.counts:
-            starts.append(starts[-1] + count)
-        made = []
-        for logits, deltas, size in zip(raw.logits, raw.deltas, sizes, strict=True):
-            best = [
-                logits[start : start + count].detach().topk(min(before, count)).indices + start
-                for start, count in zip(starts, raw.counts, strict=False)
-            ]
-            rows = torch.cat(best)
-            levels = torch.cat([torch.full_like(one, level) for level, one in enumerate(best)])
-            boxes = clip_boxes(self.coder.decode(deltas[rows].float(), raw.anchors[rows]), size)
-            chances = logits[rows].detach().float().sigmoid()
-            sides = (boxes[:, 2:] - boxes[:, :2]).detach().amin(1)
-            large = sides >= s_min if (s_min := self.convention.smallest_proposal) > 0 else sides > 0
-            kept = torch.nonzero(large & (chances >= s.proposal_score)).flatten()
-            rows, levels, boxes, chances = rows[kept], levels[kept], boxes[kept], chances[kept]
-            chosen = batched_nms(boxes, chances, levels, s.proposal_iou)[:after]
-            made.append(Proposals(boxes[chosen], logits[rows[chosen]], rows[chosen], levels[chosen]))
-        return made
+            best.append(logits[start : start + count].detach().topk(min(before, count)).indices + start)
+            start += count
+        rows = torch.cat(best)
+        levels = torch.cat([torch.full_like(one, level) for level, one in enumerate(best)])
+        boxes = clip_boxes(self.coder.decode(deltas[rows].float(), raw.anchors[rows]), size)
+        chances = logits[rows].detach().float().sigmoid()
+        sides = (boxes[:, 2:] - boxes[:, :2]).detach().amin(1)
+        large = sides >= s_min if (s_min := self.convention.smallest_proposal) > 0 else sides > 0
+        kept = torch.nonzero(large & (chances >= s.proposal_score)).flatten()
+        return rows[kept], levels[kept], boxes[kept]
+
+    def suppressed(self, logits: Tensor, rows: Tensor, levels: Tensor, boxes: Tensor) -> Tensor:
+        """Which of them are left by suppression within each level, best first."""
+        chances = logits[rows].detach().float().sigmoid()
+        return batched_nms(boxes, chances, levels, self.settings.proposal_iou)

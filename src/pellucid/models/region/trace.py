@@ -1,0 +1,208 @@
+"""The trace of a detector of regions: from the anchors to the objects, and back."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from pellucid.models.region.frame import scale_to_photo, seen_size
+from pellucid.models.region.network import RegionNetwork
+from pellucid.models.region.proposer import Proposals, RawProposals
+from pellucid.models.region.selection import Selection
+from pellucid.ops.boxes import pairwise_iou
+from pellucid.structures import Classes, Placement
+from pellucid.structures.boxes import clip_boxes
+from pellucid.structures.trace import FOUND, Fate, Part, Patch, Step, Trace
+
+_BY_PROPOSER = (
+    "no anchor near",
+    "cut before the proposals' suppression",
+    "suppressed among the proposals",
+    "cut after the proposals' suppression",
+)
+_BY_HEADS = (
+    "box moved away",
+    "scored as background",
+    "scored as another class",
+    "below the threshold",
+    "suppressed",
+    "beyond the limit",
+)
+_EXTERNAL = "no proposal near"
+_Near = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Regions:
+    """What became of each region of one image; the frame's coordinates, everything with its graph.
+
+    ``proposals``: P of them. ``logits``: (P, K + 1), the background last. ``boxes``: (P, K, 4), each class's.
+    ``rows``, ``labels``: int64 (D,), the detections: of which proposal and class, best first. ``scores``: (D,).
+    """
+
+    proposals: Proposals
+    logits: Tensor
+    boxes: Tensor
+    rows: Tensor
+    labels: Tensor
+    scores: Tensor
+
+
+@dataclass
+class RegionTrace(Trace):
+    """See ``Trace``; candidates are the proposals.
+
+    ``first``, ``first_detection``: how many rows of the pooled features of the class head, and of the others, belong to
+    the images before this one. ``maps``: (C, h, w) of this image, a level each. ``raw``: what was said of every anchor
+    of the batch, of which this is image ``image``; None where proposals came from elsewhere.
+    """
+
+    network: RegionNetwork
+    classes: Classes
+    placement: Placement
+    regions: Regions
+    selection: Selection
+    maps: list[Tensor]
+    raw: RawProposals | None
+    image: int
+    first: int
+    first_detection: int
+    _decoded: Tensor | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.size = self.placement.photo
+        self._scale = scale_to_photo(self.placement, self.regions.boxes)
+        self.boxes = self.regions.boxes * self._scale
+        self.scores = self.regions.logits.softmax(-1)[:, :-1]
+        self.rows, self.labels = self.regions.rows, self.regions.labels
+        self.reasons = ((_EXTERNAL,) if self.raw is None else _BY_PROPOSER) + _BY_HEADS
+
+    def log_odds(self, rows: Tensor, labels: Tensor) -> Tensor:
+        logits = self.regions.logits[rows]
+        own = logits.gather(1, labels[:, None])
+        return (own - logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1, keepdim=True))[:, 0]
+
+    def leaf_rows(self, part: Part, rows: Sequence[int]) -> list[int]:
+        return [(self.first if part == "class" else self.first_detection) + row for row in rows]
+
+    def patches(self, part: Part, rows: Sequence[int], gradients: Tensor) -> list[Patch]:
+        chosen = list(rows)
+        if part == "class":
+            boxes = self.regions.proposals.boxes[chosen]
+        else:
+            boxes = self.regions.boxes[self.rows[chosen], self.labels[chosen]]
+        whole = (float(self.placement.frame[1]), float(self.placement.frame[0]))
+        made = []
+        for spread in self.network.pooler.spread(self.maps, boxes, gradients):
+            map_ = self.maps[spread.level].detach()
+            at = Placement(self.placement.frame, (map_.shape[1], map_.shape[2]), (0.0, 0.0, *whole))
+            made.append(Patch(self._layer(spread.level), map_, spread.gradient, spread.top, spread.left, at))
+        return made
+
+    def _layer(self, level: int) -> str:
+        return f"neck.output.{level}" if self.network.neck is not None else "backbone"
+
+    def origin(self, number: int) -> list[Step]:
+        row, label = int(self.rows[number]), int(self.labels[number])
+        proposals = self.regions.proposals
+        name, score = self.classes.names[label], float(self.scores[row, label].detach())
+        level = int(self.network.pooler.levels(proposals.boxes[row : row + 1])[0])
+        box = _plain(self.boxes[row, label])
+        steps = [
+            Step("class", f"{name} {score:.2f}", box, score),
+            Step(
+                "region",
+                f"read from {self._layer(level)}, a cell every {self.network.pooler.strides[level]} pixels",
+                _plain(proposals.boxes[row] * self._scale),
+            ),
+        ]
+        if self.raw is None:
+            return [*steps, Step("proposal", "proposed from outside", _plain(proposals.boxes[row] * self._scale))]
+        sure = float(proposals.logits[row].detach().sigmoid())
+        anchor = self.raw.anchors[proposals.anchors[row]]
+        w, h = (anchor[2:] - anchor[:2]).tolist()
+        return [
+            *steps,
+            Step("proposal", f"an object by {sure:.2f}", _plain(proposals.boxes[row] * self._scale), sure),
+            Step(
+                "anchor",
+                f"{w:.0f} × {h:.0f} pixels of the frame, of level {int(proposals.levels[row])}",
+                _plain(anchor * self._scale),
+            ),
+        ]
+
+    @torch.no_grad()
+    def fate(self, box: Sequence[float], label: int, iou: float = 0.5) -> Fate:
+        wanted = torch.tensor([list(box)], dtype=torch.float32, device=self.boxes.device)
+        name = self.classes.names[label]
+
+        def near(boxes: Tensor) -> Tensor:
+            return (pairwise_iou(wanted, boxes)[0] >= iou).nonzero().flatten()
+
+        own = self.rows[self.labels == label]
+        if len(near(self.boxes[own, label])):
+            return Fate(FOUND, f"found as {name}")
+        rows = near(self.boxes[:, label])
+        if not len(rows):
+            return self._lost_by_proposer(near, name)
+        best = int(rows[self.scores[rows, label].argmax()])
+        score = float(self.scores[best, label])
+        at = f"scored {score:.2f} as {name}"
+        if score <= self.selection.settings.score_threshold:
+            return Fate(*self._outscored(best, label, at), best, score)
+        rows, labels, _, boxes = self.selection.candidates(self.regions.logits, self.regions.boxes)
+        kept, _ = self.selection.suppressed(boxes, self.scores[rows, labels], labels)
+        kept = kept[labels[kept] == label]
+        chances = self.scores[rows, label]
+        if len(near(boxes[kept] * self._scale)):
+            limit = self.selection.settings.detections
+            return Fate("beyond the limit", f"{at}, but {limit} objects were surer", best, score)
+        number = None
+        surer = kept[chances[kept] >= score]
+        if len(surer):
+            over = pairwise_iou(self.boxes[best, label][None], boxes[surer] * self._scale)[0]
+            winner = int(surer[over.argmax()])
+            same = (self.rows == rows[winner]) & (self.labels == label)
+            number = int(same.nonzero()[0]) if bool(same.any()) else None
+            at += f"; suppression kept a {name} box of {float(chances[winner]):.2f} over it"
+        return Fate("suppressed", at, best, score, number)
+
+    def _outscored(self, row: int, label: int, at: str) -> tuple[str, str]:
+        first = int(self.regions.logits[row].argmax())
+        if first == len(self.classes):
+            return "scored as background", f"{at}, as background {float(self.regions.logits[row].softmax(0)[-1]):.2f}"
+        if first != label:
+            return "scored as another class", f"{at}, as {self.classes.names[first]} {self.scores[row, first]:.2f}"
+        return "below the threshold", f"{at}, not above {self.selection.settings.score_threshold:g}"
+
+    def _lost_by_proposer(self, near: _Near, name: str) -> Fate:
+        proposals = self.regions.proposals
+        rows = near(proposals.boxes * self._scale)
+        if len(rows):
+            best = int(rows[0])
+            return Fate("box moved away", f"proposed, but every box for {name} was moved off it", best)
+        if self.raw is None:
+            return Fate(_EXTERNAL, "no proposal overlaps it enough")
+        assert self.network.proposer is not None
+        proposer, raw = self.network.proposer, self.raw
+        logits, deltas = raw.logits[self.image], raw.deltas[self.image]
+        size = seen_size(self.placement)
+        rows, levels, boxes = proposer.before_suppression(logits, deltas, raw, size)
+        if len(near(boxes * self._scale)):
+            left = proposer.suppressed(logits, rows, levels, boxes)
+            if len(near(boxes[left] * self._scale)):
+                return Fate(_BY_PROPOSER[3], f"proposed, but not among the best {proposer.settings.proposals_after}")
+            return Fate(_BY_PROPOSER[2], "proposed, but a surer proposal of its level suppressed it")
+        if self._decoded is None:
+            self._decoded = clip_boxes(proposer.coder.decode(deltas.float(), raw.anchors), size) * self._scale
+        rows = near(self._decoded)
+        if len(rows):
+            sure = float(logits[rows].max().sigmoid())
+            return Fate(_BY_PROPOSER[1], f"proposed by {sure:.2f}, not among the best of its level")
+        return Fate(_BY_PROPOSER[0], "no anchor's box overlaps it enough")
+
+
+def _plain(box: Tensor) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = box.detach().tolist()
+    return x1, y1, x2, y2
