@@ -44,6 +44,7 @@ bench: $(UV)
 	$(RUN) python benchmarks/soft_nms.py
 	$(RUN) python benchmarks/selective_search.py
 	$(RUN) python benchmarks/faster_rcnn.py
+	$(RUN) python benchmarks/objects.py
 
 .uv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pellucid needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
