@@ -93,7 +93,8 @@ def mask(k: int, at: tuple[float, float] | None = None) -> Objective:
         objects = _objects(said, k)
         if objects.mask_logits is None:
             raise PellucidError(f"mask of detection {k}: this model gives no masks; ask for its detection or box_edge")
-        logits = objects.mask_logits[k]
+        opened = said.trace.said("mask", k) if said.trace is not None else None
+        logits = objects.mask_logits[k] if opened is None else opened
         if at is None:
             inside = logits.detach() > 0
             return logits[inside].mean() if bool(inside.any()) else logits.mean()
@@ -111,7 +112,8 @@ def keypoint(k: int, j: int) -> Objective:
         objects = _objects(said, k)
         if objects.keypoint_scores is None:
             raise PellucidError(f"keypoint {j} of detection {k}: this model gives no keypoints")
-        scores = objects.keypoint_scores[k]
+        opened = said.trace.said("keypoints", k) if said.trace is not None else None
+        scores = objects.keypoint_scores[k] if opened is None else opened
         if not 0 <= j < len(scores):
             raise PellucidError(f"keypoint {j} of detection {k}: there are {len(scores)}, 0 to {len(scores) - 1}")
         return scores[j]
@@ -161,10 +163,9 @@ def instead_of(a: str | int, b: str | int, k: int | None = None) -> Objective:
     _whole(k, "instead_of")
 
     def read(said: Annotations) -> Tensor:
-        objects = _objects(said, k)
-        if objects.logits is None:
-            raise PellucidError(f"instead_of: this model gives no class logits of detection {k}")
-        logits = objects.logits[k]
+        trace = _trace(said)
+        _known(k, len(trace))
+        logits = trace.logits(trace.rows[k : k + 1])[0]
         first, second = (class_index(one, said.classes, len(logits)) for one in (a, b))
         return logits[first] - logits[second]
 

@@ -1,7 +1,8 @@
 """The trace of an image: what a detector considered on the way to its objects, and what became of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,9 +72,8 @@ class Trace(ABC):
     int64 (D,), the candidate and the class of each detection. Tensors carry their graph, where one was recorded.
     ``reasons``: why an object can be lost, in the order of the stages at which that happens.
 
-    Where each candidate is judged by itself, the model has ``leaves``: part → the call of the layer in whose output
-    every candidate (part 'class') or detection (the others) has a row of its own, so that one way back gives the
-    gradients of all.
+    Where each candidate is judged by itself, from features of its own, the trace can be ``opened`` at them, so that one
+    way back from the sum of all scores gives the gradient of each; a model says of which parts in ``separate_parts``.
     """
 
     size: tuple[int, int]
@@ -92,6 +92,10 @@ class Trace(ABC):
         return self.boxes[:, label if self.boxes.shape[1] > 1 else 0]
 
     @abstractmethod
+    def logits(self, rows: Tensor) -> Tensor:
+        """(T, K): the class scores of candidates before softmax or sigmoid."""
+
+    @abstractmethod
     def log_odds(self, rows: Tensor, labels: Tensor) -> Tensor:
         """(T,): log(s / (1 − s)) of the scores s of candidates for classes, without rounding near 1."""
 
@@ -106,10 +110,20 @@ class Trace(ABC):
         ``FOUND`` where a detection of its class overlaps it so.
         """
 
-    def leaf_rows(self, part: Part, rows: Sequence[int]) -> list[int]:
-        """The rows of candidates (detections) in the output of a leaf. Raises KeyError where there is none."""
+    @contextmanager
+    def opened(self, part: Part, rows: Sequence[int]) -> Iterator[Tensor]:
+        """The features (T, …) of candidates (part 'class') or detections, a row each, as a leaf of the graph.
+
+        Within it ``logits``, ``log_odds`` and ``said`` of these rows are computed from it. ``rows``: each once. Raises
+        KeyError for a part that is not judged one by one.
+        """
         raise KeyError(part)
+        yield
+
+    def said(self, part: Part, number: int) -> Tensor | None:
+        """What is said of a detection's part while that is opened: mask logits (M, M), or keypoint scores; else None."""
+        return None
 
     def patches(self, part: Part, rows: Sequence[int], gradients: Tensor) -> list[Patch]:
-        """What gradients (T, …) of candidates' (detections') rows of a leaf are where these read their feature maps."""
+        """What gradients (T, …) of candidates' (detections') features are where these read their feature maps."""
         raise KeyError(part)

@@ -123,17 +123,14 @@ class RegionModel(Detector):
                     [x[i] for x in maps],
                     raw,
                     i,
-                    sum(counts[:i]),
-                    sum(len(other.rows) for other in found[:i]),
                 )
         return made
 
     @property
-    def leaves(self) -> dict[Part, str]:
+    def separate_parts(self) -> tuple[Part, ...]:
         """See ``structures.trace.Trace``: regions are judged by themselves from their pooled features on."""
-        heads = {"mask": self.network.mask_head, "keypoints": self.network.keypoint_head}
-        present: list[Any] = ["class", *(part for part, head in heads.items() if head is not None)]
-        return {part: f"pooler#{call}" for call, part in enumerate(present)}
+        heads: dict[Part, Any] = {"mask": self.network.mask_head, "keypoints": self.network.keypoint_head}
+        return ("class", *(part for part, head in heads.items() if head is not None))
 
     @property
     def selection(self) -> Selection:

@@ -101,7 +101,11 @@ class RegionNetwork(nn.Module):
 
     def judge(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Judged:
         """What the box head says of boxes, all images one after another."""
-        return Judged(*self.predictor(self.box_head(self.pool(maps, boxes, self.pool_size))))
+        return self.judge_pooled(self.pool(maps, boxes, self.pool_size))
+
+    def judge_pooled(self, pooled: Tensor) -> Judged:
+        """What the box head says of regions by their features (R, C, s, s)."""
+        return Judged(*self.predictor(self.box_head(pooled)))
 
     def mask_logits(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
         """(R, K, 28, 28) mask logits of boxes."""

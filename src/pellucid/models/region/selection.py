@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pellucid.models.region.settings import RegionSettings
@@ -35,3 +36,12 @@ class Selection:
             return kept, scores[kept]
         method: Any = s.suppression.removeprefix("soft-")
         return batched_soft_nms(boxes, scores, labels, method, score_threshold=s.score_threshold)
+
+
+def class_log_odds(logits: Tensor, labels: Tensor) -> Tensor:
+    """log(p / (1 − p)) of the softmax probability p of each row's label: (T,), exact where p is all but 1.
+
+    ``logits``: (T, K + 1).
+    """
+    own = logits.gather(1, labels[:, None])
+    return (own - logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1, keepdim=True))[:, 0]

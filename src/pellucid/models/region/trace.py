@@ -1,16 +1,18 @@
 """The trace of a detector of regions: from the anchors to the objects, and back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from pellucid.models.region.frame import scale_to_photo, seen_size
-from pellucid.models.region.network import RegionNetwork
+from pellucid.models.region.network import MASK_POOL, RegionNetwork
 from pellucid.models.region.proposer import Proposals, RawProposals
-from pellucid.models.region.selection import Selection
+from pellucid.models.region.selection import Selection, class_log_odds
 from pellucid.ops.boxes import pairwise_iou
+from pellucid.ops.heatmaps import decode_heatmaps
 from pellucid.structures import Classes, Placement
 from pellucid.structures.boxes import clip_boxes
 from pellucid.structures.trace import FOUND, Fate, Part, Patch, Step, Trace
@@ -53,8 +55,7 @@ class Regions:
 class RegionTrace(Trace):
     """See ``Trace``; candidates are the proposals.
 
-    ``first``, ``first_detection``: how many rows of the pooled features of the class head, and of the others, belong to
-    the images before this one. ``maps``: (C, h, w) of this image, a level each. ``raw``: what was said of every anchor
+    ``maps``: (C, h, w) of this image, a level each. ``raw``: what was said of every anchor
     of the batch, of which this is image ``image``; None where proposals came from elsewhere.
     """
 
@@ -66,8 +67,7 @@ class RegionTrace(Trace):
     maps: list[Tensor]
     raw: RawProposals | None
     image: int
-    first: int
-    first_detection: int
+    _opened: dict[tuple[Part, int], Tensor] = field(default_factory=dict, repr=False)
     _decoded: Tensor | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -78,20 +78,51 @@ class RegionTrace(Trace):
         self.rows, self.labels = self.regions.rows, self.regions.labels
         self.reasons = ((_EXTERNAL,) if self.raw is None else _BY_PROPOSER) + _BY_HEADS
 
+    def logits(self, rows: Tensor) -> Tensor:
+        return self._with_background(rows)[:, :-1]
+
     def log_odds(self, rows: Tensor, labels: Tensor) -> Tensor:
-        logits = self.regions.logits[rows]
-        own = logits.gather(1, labels[:, None])
-        return (own - logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1, keepdim=True))[:, 0]
+        return class_log_odds(self._with_background(rows), labels)
 
-    def leaf_rows(self, part: Part, rows: Sequence[int]) -> list[int]:
-        return [(self.first if part == "class" else self.first_detection) + row for row in rows]
+    def _with_background(self, rows: Tensor) -> Tensor:
+        if not self._opened:
+            return self.regions.logits[rows]
+        return torch.stack([self._opened["class", row] for row in rows.tolist()])
 
-    def patches(self, part: Part, rows: Sequence[int], gradients: Tensor) -> list[Patch]:
+    @contextmanager
+    def opened(self, part: Part, rows: Sequence[int]) -> Iterator[Tensor]:
+        network, maps = self.network, [x[None] for x in self.maps]
+        boxes = self._boxes_read(part, rows)
+        with torch.no_grad():
+            leaf = network.pool(maps, [boxes], network.pool_size if part == "class" else MASK_POOL)
+        leaf.requires_grad_()
+        said: Sequence[Tensor]
+        if part == "class":
+            said = network.judge_pooled(leaf).logits.float().unbind()
+        elif part == "mask":
+            logits = network.mask_head(leaf)  # type: ignore[misc]
+            said = [own[label] for own, label in zip(logits.float(), self.labels[list(rows)].tolist(), strict=True)]
+        else:
+            _, scores = decode_heatmaps(network.keypoint_head(leaf).float(), boxes)  # type: ignore[misc]
+            said = scores.unbind()
+        self._opened = {(part, row): own for row, own in zip(rows, said, strict=True)}
+        try:
+            yield leaf
+        finally:
+            self._opened = {}
+
+    def said(self, part: Part, number: int) -> Tensor | None:
+        return self._opened.get((part, number))
+
+    def _boxes_read(self, part: Part, rows: Sequence[int]) -> Tensor:
+        """Where the features of candidates, or of the other parts of detections, are read: (T, 4) in the frame."""
         chosen = list(rows)
         if part == "class":
-            boxes = self.regions.proposals.boxes[chosen]
-        else:
-            boxes = self.regions.boxes[self.rows[chosen], self.labels[chosen]]
+            return self.regions.proposals.boxes[chosen].detach()
+        return self.regions.boxes[self.rows[chosen], self.labels[chosen]].detach()
+
+    def patches(self, part: Part, rows: Sequence[int], gradients: Tensor) -> list[Patch]:
+        boxes = self._boxes_read(part, rows)
         whole = (float(self.placement.frame[1]), float(self.placement.frame[0]))
         made = []
         for spread in self.network.pooler.spread(self.maps, boxes, gradients):
