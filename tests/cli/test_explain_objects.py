@@ -21,7 +21,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("detector")
     torch.manual_seed(0)
     paths = {}
-    for name, recipe in (("boxes", "faster_rcnn"), ("masks", "mask_rcnn"), ("crops", "rcnn")):
+    for name, recipe in (("boxes", "faster_rcnn"), ("masks", "mask_rcnn"), ("crops", "localizer")):
         settings = {} if name == "crops" else {**TINY, "score_threshold": 0.0}
         model = build(recipe, Classes(("cell", "dust")), pretrained=False, **settings)
         if name != "crops":

@@ -90,6 +90,48 @@ def test_what_is_explained_is_what_was_reported(name: str) -> None:
     assert objective_values(subject, subject.frame, edges)[0].tolist() == said.boxes[0, [0, 3]].tolist()
 
 
+@pytest.mark.parametrize("fitted", [False, True])
+def test_the_crops_of_rcnn_are_explained_one_by_one(fitted: bool) -> None:
+    torch.manual_seed(0)
+    model: Any = build("rcnn", Classes(("a", "b")), pretrained=False, proposals=12, crop_size=64, score_threshold=0.01)
+    network = model.eval().network
+    for tensor in (network.classifier.weight, network.svm_weight, network.box_weight):
+        torch.nn.init.normal_(tensor.detach(), std=0.2)
+    network.fitted.fill_(float(fitted))
+    network.scale.fill_(1.0)
+    network.box_scale.fill_(0.05)
+    said = model.predict([photo()])[0].instances
+    subject = Subject(model, photo())
+    (one,) = model.traced(subject.frame, subject.placements)
+    trace = one.trace
+    assert one.instances.boxes.tolist() == model(photo()[None])[0].instances.boxes.tolist()
+    assert trace.scores[trace.rows, trace.labels].tolist() == said.scores.tolist()
+    count = min(len(trace), 5)
+    asked = [explain.detection(k) for k in range(count)]
+    odds = objective_values(subject, subject.frame, asked)[0]
+    torch.testing.assert_close(odds.sigmoid(), said.scores[:count])
+    many = explain.attribute_all(model, photo(), [*asked, explain.missed((5, 5, 40, 45), "b")])
+    for k, (objective, found) in enumerate(zip(asked, many, strict=False)):
+        alone = explain.attribute(model, photo(), objective)
+        torch.testing.assert_close(found.frame_map, alone.frame_map, rtol=1e-4, atol=1e-6)
+        place = trace.places[trace.rows[k]]
+        x1, y1, x2, y2 = [round(v) for v in place.tolist()]
+        assert (
+            float(found.frame_map[y1:y2, x1:x2].sum()) > 0.5 * float(found.frame_map.sum()) or not found.frame_map.any()
+        )
+        # by hand, from the crop on
+        maps = network.trunk(model.crops(model.normalised(subject.frame[0]))(place[None])).detach().requires_grad_()
+        judged = model.judged_features(*network.pooled(maps), place[None])
+        own = judged.log_odds(torch.tensor([0]), trace.labels[k : k + 1])
+        (gradient,) = torch.autograd.grad(own.sum(), maps)
+        expected = (gradient.mean((2, 3), keepdim=True) * maps).sum(1).relu()
+        assert (float(expected.detach().max()) > 0) == (float(found.frame_map.max()) > 0)
+    assert many[0].layer == "trunk"
+    assert float(explain.attribute(model, photo(), explain.box_edge(0, "left"), method="saliency").map.max()) > 0
+    assert trace.fate((5.0, 5.0, 40.0, 45.0), 1, 0.3).reason in {"found", *trace.reasons}
+    assert [step.name for step in trace.origin(0)] == ["class", "region", "proposal"]
+
+
 def test_log_odds_are_exact_where_scores_are_1() -> None:
     model = made("fpn")
     with torch.no_grad():

@@ -121,7 +121,7 @@ class Trace(ABC):
         yield
 
     def said(self, part: Part, number: int) -> Tensor | None:
-        """What is said of a detection's part while that is opened: mask logits (M, M), or keypoint scores; else None."""
+        """What is said of a detection's part while it is opened: mask logits (M, M), keypoint scores; else None."""
         return None
 
     def patches(self, part: Part, rows: Sequence[int], gradients: Tensor) -> list[Patch]:

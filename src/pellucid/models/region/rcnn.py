@@ -14,18 +14,18 @@ from pellucid.models.preprocessing import Preprocessing
 from pellucid.models.region.rcnn_crops import CONTEXT, Crops, batches
 from pellucid.models.region.rcnn_fitting import TARGET_NORM, SvmSettings, fit_ridges, fit_svms
 from pellucid.models.region.rcnn_photos import CropDetector, View
+from pellucid.models.region.rcnn_trace import STEEPNESS, CropTrace, Judged
 from pellucid.models.region.rcnn_trunk import Trunk, make_trunk
 from pellucid.ops.boxes import pairwise_iou
 from pellucid.ops.coding import BoxCoder
 from pellucid.ops.matching import BELOW, match, spared
 from pellucid.ops.sampling import sample
 from pellucid.ops.suppression import batched_nms
-from pellucid.structures import Annotations, Classes, Instances, Photo, Sample
+from pellucid.structures import Annotations, Classes, Instances, Photo, Placement, Sample
 
 _POSITIVE = 0.5
 _SVM_NEGATIVE = 0.3
 _REGRESSED = 0.6
-_STEEPNESS = 3.0
 _MEMORY = 2**31
 """Bytes that the features of all images may take while SVMs are fitted; else fewer proposals of each are looked at."""
 
@@ -67,7 +67,10 @@ class RcnnNetwork(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C) and (N, C · layout²)."""
-        maps = self.trunk(crops)
+        return self.pooled(self.trunk(crops))
+
+    def pooled(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of the trunk's maps (N, C, h, w)."""
         return maps.mean((2, 3)), F.adaptive_avg_pool2d(maps, self.layout).flatten(1)
 
 
@@ -84,6 +87,7 @@ class Rcnn(CropDetector):
     of_classes = ("classifier.", "svm_", "box_", "scale", "fitted")
     protocols = ("coco",)
     needs_proposals = True
+    separate_parts = ("class",)
     network: RcnnNetwork
 
     def __init__(
@@ -99,19 +103,34 @@ class Rcnn(CropDetector):
         self._coder = BoxCoder()
 
     def found(self, image: Tensor, boxes: Tensor) -> Instances:
-        settings = self.settings
-        crops = Crops(image, settings["crop_size"], settings["context"])
+        crops = self.crops(image)
         with torch.no_grad():
-            scores, logits, moved = self._judged(crops, boxes)
-            self.check_finite(scores)
-            rows, labels = (scores > settings["score_threshold"]).nonzero(as_tuple=True)
-            best, placed = scores[rows, labels], moved[rows, labels]
-            kept = batched_nms(placed, best, labels, settings["nms"])[: settings["detections"]]
-            rows, labels = rows[kept], labels[kept]
+            judged = self.judged(crops, boxes)
+            self.check_finite(judged.scores)
+            rows, labels = self.survivors(judged)
+            rows, labels = rows[: self.settings["detections"]], labels[: self.settings["detections"]]
         if torch.is_grad_enabled():
             seen, rows = rows.unique(return_inverse=True)
-            scores, logits, moved = self._judged(crops, boxes[seen])
-        return Instances(moved[rows, labels], labels, scores[rows, labels], logits=logits[rows])
+            judged = self.judged(crops, boxes[seen])
+        return judged.instances(rows, labels)
+
+    def traced(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]:
+        """As ``from_frame``, with the trace of each image."""
+        made = []
+        for view, boxes in self.views(batch, placements, None):
+            trace = CropTrace(self, view, boxes)
+            made.append(Annotations(view.placement.photo, self.classes, instances=trace.objects(), trace=trace))
+        return made
+
+    def survivors(self, judged: Judged) -> tuple[Tensor, Tensor]:
+        """Rows and classes of what is left after suppression, best first."""
+        rows, labels = (judged.scores > self.settings["score_threshold"]).nonzero(as_tuple=True)
+        kept = batched_nms(judged.boxes[rows, labels], judged.scores[rows, labels], labels, self.settings["nms"])
+        return rows[kept], labels[kept]
+
+    def crops(self, image: Tensor) -> Crops:
+        """What cuts crops out of a normalised image (3, H, W)."""
+        return Crops(image, self.settings["crop_size"], self.settings["context"])
 
     def loss(
         self, images: Sequence[Photo] | Tensor, truths: Sequence[Annotations], seeds: Sequence[int] | None = None
@@ -129,7 +148,7 @@ class Rcnn(CropDetector):
         for frame, placement, truth, seed in zip(batch, placements, truths, seeds, strict=True):
             view = View(frame, placement)
             boxes, classes = self._samples(view, truth, seed)
-            cut = Crops(self.normalised(view.image), self.settings["crop_size"], self.settings["context"])
+            cut = self.crops(self.normalised(view.image))
             share = 1 / len(boxes) if len(boxes) else 0.0
             if not len(boxes):  # nothing to learn from, but every parameter is reached
                 boxes, classes = boxes.new_tensor([[0.0, 0.0, 1.0, 1.0]]), classes.new_zeros(1)
@@ -183,18 +202,22 @@ class Rcnn(CropDetector):
                 buffer = getattr(network, name)
                 buffer.copy_(torch.as_tensor(value).to(buffer))
 
-    def _judged(self, crops: Crops, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores (P, K), logits (P, K) and corrected boxes (P, K, 4) of proposals (P, 4)."""
-        network, K = self.network, len(self.classes)
-        seen = [network(crops(boxes[part])) for part in batches(len(boxes), self.settings["chunk"])]
+    def judged(self, crops: Crops, boxes: Tensor) -> Judged:
+        """What is said of proposals (P, 4)."""
+        seen = [self.network(crops(boxes[part])) for part in batches(len(boxes), self.settings["chunk"])]
         pooled, layout = (torch.cat(parts) for parts in zip(*seen, strict=True))
+        return self.judged_features(pooled, layout, boxes)
+
+    def judged_features(self, pooled: Tensor, layout: Tensor, boxes: Tensor) -> Judged:
+        """The same of their features."""
+        network = self.network
         deltas = torch.einsum("pd,kcd->pkc", layout * network.box_scale, network.box_weight) + network.box_bias
         moved = self._coder.decode(deltas, boxes)
         if not bool(network.fitted):
             logits = network.classifier(pooled)
-            return logits.softmax(1)[:, :K], logits[:, :K], moved
+            return Judged(logits.softmax(1)[:, :-1], logits, moved, fitted=False)
         margins = F.linear(pooled * network.scale, network.svm_weight, network.svm_bias)
-        return torch.sigmoid(_STEEPNESS * margins), margins, moved
+        return Judged(torch.sigmoid(STEEPNESS * margins), margins, moved, fitted=True)
 
     def _samples(self, view: View, truth: Annotations, seed: int) -> tuple[Tensor, Tensor]:
         """The boxes (n, 4) of an image that are learned from, and their classes, K for background."""
@@ -231,7 +254,7 @@ class Rcnn(CropDetector):
             given = self.proposed(view) if truth.proposals is None else view.to_view(truth.proposals.to(boxes))
             given = given[:most]
             with torch.inference_mode():
-                crops = Crops(self.normalised(view.image), settings["crop_size"], settings["context"])
+                crops = self.crops(self.normalised(view.image))
                 every = torch.cat((boxes, given))
                 seen = [self.network(crops(every[part])) for part in batches(len(every), settings["chunk"])]
                 pooled, layout = (torch.cat(parts) for parts in zip(*seen, strict=True))

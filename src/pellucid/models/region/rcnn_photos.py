@@ -1,7 +1,7 @@
 """What detectors share that look at one crop after another: the photo as frame, and where its boxes come from."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -77,18 +77,23 @@ class CropDetector(Detector):
         default what ``propose`` finds. All boxes are looked at without a graph; those that remain once more, with it.
         Raises PellucidError where the output is not finite.
         """
+        made = []
+        for view, boxes in self.views(batch, placements, proposals):
+            found = self.found(self.normalised(view.image), boxes)
+            found.boxes = view.clipped_to_photo(found.boxes)
+            made.append(Annotations(view.placement.photo, self.classes, instances=found))
+        return made
+
+    def views(
+        self, batch: Tensor, placements: Sequence[Placement] | None, proposals: Sequence[Tensor] | None
+    ) -> Iterator[tuple["View", Tensor]]:
+        """Of each frame the part that shows the photo, and the boxes to look at, in its pixels."""
         if placements is None:
             placements = [Placement.whole(batch.shape[-2], batch.shape[-1])] * len(batch)
-        made = []
         for i, (frame, placement) in enumerate(zip(batch, placements, strict=True)):
             view = View(frame, placement)
             boxes = self.proposed(view) if proposals is None else view.to_view(proposals[i].to(batch))
-            found = self.found(self.normalised(view.image), boxes.to(view.image.device))
-            H, W = placement.photo
-            limits = found.boxes.new_tensor([W, H, W, H])
-            found.boxes = torch.minimum(view.to_photo(found.boxes).clamp(min=0), limits)
-            made.append(Annotations(placement.photo, self.classes, instances=found))
-        return made
+            yield view, boxes.to(view.image.device)
 
     @abstractmethod
     def found(self, image: Tensor, boxes: Tensor) -> Instances:
@@ -117,9 +122,13 @@ class CropDetector(Detector):
 
 
 class View:
-    """The part of a frame (3, h, w) that shows the photo, ``image``, and how boxes travel between it and the photo."""
+    """The part of a frame (3, h, w) that shows the photo, ``image``, and how boxes travel between it and the photo.
+
+    ``corner``: its left and top in the frame.
+    """
 
     def __init__(self, frame: Tensor, placement: Placement) -> None:
+        self.placement = placement
         h, w = frame.shape[-2:]
         (H, W), (x1, y1, x2, y2) = placement.photo, placement.box
         self._scale = (w / (x2 - x1), h / (y2 - y1))
@@ -129,11 +138,17 @@ class View:
             spans.append((first, max(first + 1, min(side, round((length - start) * scale)))))
         (left, right), (top, bottom) = spans
         self.image = frame[:, top:bottom, left:right]
+        self.corner = (left, top)
         self._start = (x1 + left / self._scale[0], y1 + top / self._scale[1])
 
     def to_photo(self, boxes: Tensor) -> Tensor:
         """Boxes (N, 4) of the image in the photo's pixels."""
         return boxes / boxes.new_tensor(self._scale * 2) + boxes.new_tensor(self._start * 2)
+
+    def clipped_to_photo(self, boxes: Tensor) -> Tensor:
+        """The same, within the photo."""
+        H, W = self.placement.photo
+        return torch.minimum(self.to_photo(boxes).clamp(min=0), boxes.new_tensor([W, H, W, H]))
 
     def to_view(self, boxes: Tensor) -> Tensor:
         """Boxes (N, 4) of the photo in the image's pixels."""

@@ -1,21 +1,21 @@
 """The trace of a detector of regions: from the anchors to the objects, and back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from pellucid.models.region.fates import BY_HEADS, NO_PROPOSAL, JudgedTrace, Near, plain_box
 from pellucid.models.region.frame import scale_to_photo, seen_size
 from pellucid.models.region.network import MASK_POOL, RegionNetwork
 from pellucid.models.region.proposer import Proposals, RawProposals
 from pellucid.models.region.selection import Selection, class_log_odds
-from pellucid.ops.boxes import pairwise_iou
 from pellucid.ops.heatmaps import decode_heatmaps
 from pellucid.structures import Classes, Placement
 from pellucid.structures.boxes import clip_boxes
-from pellucid.structures.trace import FOUND, Fate, Part, Patch, Step, Trace
+from pellucid.structures.trace import Fate, Part, Patch, Step
 
 _BY_PROPOSER = (
     "no anchor near",
@@ -23,16 +23,6 @@ _BY_PROPOSER = (
     "suppressed among the proposals",
     "cut after the proposals' suppression",
 )
-_BY_HEADS = (
-    "box moved away",
-    "scored as background",
-    "scored as another class",
-    "below the threshold",
-    "suppressed",
-    "beyond the limit",
-)
-_EXTERNAL = "no proposal near"
-_Near = Callable[[Tensor], Tensor]
 
 
 @dataclass
@@ -52,7 +42,7 @@ class Regions:
 
 
 @dataclass
-class RegionTrace(Trace):
+class RegionTrace(JudgedTrace):
     """See ``Trace``; candidates are the proposals.
 
     ``maps``: (C, h, w) of this image, a level each. ``raw``: what was said of every anchor
@@ -76,7 +66,7 @@ class RegionTrace(Trace):
         self.boxes = self.regions.boxes * self._scale
         self.scores = self.regions.logits.softmax(-1)[:, :-1]
         self.rows, self.labels = self.regions.rows, self.regions.labels
-        self.reasons = ((_EXTERNAL,) if self.raw is None else _BY_PROPOSER) + _BY_HEADS
+        self.reasons = ((NO_PROPOSAL,) if self.raw is None else _BY_PROPOSER) + BY_HEADS
 
     def logits(self, rows: Tensor) -> Tensor:
         return self._with_background(rows)[:, :-1]
@@ -139,82 +129,56 @@ class RegionTrace(Trace):
         proposals = self.regions.proposals
         name, score = self.classes.names[label], float(self.scores[row, label].detach())
         level = int(self.network.pooler.levels(proposals.boxes[row : row + 1])[0])
-        box = _plain(self.boxes[row, label])
+        box = plain_box(self.boxes[row, label])
         steps = [
             Step("class", f"{name} {score:.2f}", box, score),
             Step(
                 "region",
                 f"read from {self._layer(level)}, a cell every {self.network.pooler.strides[level]} pixels",
-                _plain(proposals.boxes[row] * self._scale),
+                plain_box(proposals.boxes[row] * self._scale),
             ),
         ]
         if self.raw is None:
-            return [*steps, Step("proposal", "proposed from outside", _plain(proposals.boxes[row] * self._scale))]
+            return [*steps, Step("proposal", "proposed from outside", plain_box(proposals.boxes[row] * self._scale))]
         sure = float(proposals.logits[row].detach().sigmoid())
         anchor = self.raw.anchors[proposals.anchors[row]]
         w, h = (anchor[2:] - anchor[:2]).tolist()
         return [
             *steps,
-            Step("proposal", f"an object by {sure:.2f}", _plain(proposals.boxes[row] * self._scale), sure),
+            Step("proposal", f"an object by {sure:.2f}", plain_box(proposals.boxes[row] * self._scale), sure),
             Step(
                 "anchor",
                 f"{w:.0f} × {h:.0f} pixels of the frame, of level {int(proposals.levels[row])}",
-                _plain(anchor * self._scale),
+                plain_box(anchor * self._scale),
             ),
         ]
 
-    @torch.no_grad()
-    def fate(self, box: Sequence[float], label: int, iou: float = 0.5) -> Fate:
-        wanted = torch.tensor([list(box)], dtype=torch.float32, device=self.boxes.device)
-        name = self.classes.names[label]
+    @property
+    def threshold(self) -> float:
+        return self.selection.settings.score_threshold
 
-        def near(boxes: Tensor) -> Tensor:
-            return (pairwise_iou(wanted, boxes)[0] >= iou).nonzero().flatten()
+    @property
+    def limit(self) -> int:
+        return self.selection.settings.detections
 
-        own = self.rows[self.labels == label]
-        if len(near(self.boxes[own, label])):
-            return Fate(FOUND, f"found as {name}")
-        rows = near(self.boxes[:, label])
-        if not len(rows):
-            return self._lost_by_proposer(near, name)
-        best = int(rows[self.scores[rows, label].argmax()])
-        score = float(self.scores[best, label])
-        at = f"scored {score:.2f} as {name}"
-        if score <= self.selection.settings.score_threshold:
-            return Fate(*self._outscored(best, label, at), best, score)
-        rows, labels, _, boxes = self.selection.candidates(self.regions.logits, self.regions.boxes)
-        kept, _ = self.selection.suppressed(boxes, self.scores[rows, labels], labels)
-        kept = kept[labels[kept] == label]
-        chances = self.scores[rows, label]
-        if len(near(boxes[kept] * self._scale)):
-            limit = self.selection.settings.detections
-            return Fate("beyond the limit", f"{at}, but {limit} objects were surer", best, score)
-        number = None
-        surer = kept[chances[kept] >= score]
-        if len(surer):
-            over = pairwise_iou(self.boxes[best, label][None], boxes[surer] * self._scale)[0]
-            winner = int(surer[over.argmax()])
-            same = (self.rows == rows[winner]) & (self.labels == label)
-            number = int(same.nonzero()[0]) if bool(same.any()) else None
-            at += f"; suppression kept a {name} box of {float(chances[winner]):.2f} over it"
-        return Fate("suppressed", at, best, score, number)
+    def survivors(self) -> tuple[Tensor, Tensor]:
+        rows, labels, scores, boxes = self.selection.candidates(self.regions.logits, self.regions.boxes)
+        kept, _ = self.selection.suppressed(boxes, scores, labels)
+        return rows[kept], labels[kept]
 
-    def _outscored(self, row: int, label: int, at: str) -> tuple[str, str]:
-        first = int(self.regions.logits[row].argmax())
-        if first == len(self.classes):
-            return "scored as background", f"{at}, as background {float(self.regions.logits[row].softmax(0)[-1]):.2f}"
-        if first != label:
-            return "scored as another class", f"{at}, as {self.classes.names[first]} {self.scores[row, first]:.2f}"
-        return "below the threshold", f"{at}, not above {self.selection.settings.score_threshold:g}"
+    def first_choice(self, row: int) -> tuple[int | None, float]:
+        probabilities = self.regions.logits[row].softmax(0)
+        best = int(probabilities.argmax())
+        return None if best == len(self.classes) else best, float(probabilities[best])
 
-    def _lost_by_proposer(self, near: _Near, name: str) -> Fate:
+    def lost_before(self, near: Near, name: str) -> Fate:
         proposals = self.regions.proposals
         rows = near(proposals.boxes * self._scale)
         if len(rows):
             best = int(rows[0])
             return Fate("box moved away", f"proposed, but every box for {name} was moved off it", best)
         if self.raw is None:
-            return Fate(_EXTERNAL, "no proposal overlaps it enough")
+            return Fate(NO_PROPOSAL, "no proposal overlaps it enough")
         assert self.network.proposer is not None
         proposer, raw = self.network.proposer, self.raw
         logits, deltas = raw.logits[self.image], raw.deltas[self.image]
@@ -232,8 +196,3 @@ class RegionTrace(Trace):
             sure = float(logits[rows].max().sigmoid())
             return Fate(_BY_PROPOSER[1], f"proposed by {sure:.2f}, not among the best of its level")
         return Fate(_BY_PROPOSER[0], "no anchor's box overlaps it enough")
-
-
-def _plain(box: Tensor) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = box.detach().tolist()
-    return x1, y1, x2, y2
