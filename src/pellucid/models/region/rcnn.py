@@ -14,7 +14,7 @@ from pellucid.models.preprocessing import Preprocessing
 from pellucid.models.region.rcnn_crops import CONTEXT, Crops, batches
 from pellucid.models.region.rcnn_fitting import TARGET_NORM, SvmSettings, fit_ridges, fit_svms
 from pellucid.models.region.rcnn_photos import CropDetector, View
-from pellucid.models.region.rcnn_trace import STEEPNESS, CropTrace, Judged
+from pellucid.models.region.rcnn_trace import STEEPNESS, CropTrace, JudgedCrops
 from pellucid.models.region.rcnn_trunk import Trunk, make_trunk
 from pellucid.ops.boxes import pairwise_iou
 from pellucid.ops.coding import BoxCoder
@@ -122,7 +122,7 @@ class Rcnn(CropDetector):
             made.append(Annotations(view.placement.photo, self.classes, instances=trace.objects(), trace=trace))
         return made
 
-    def survivors(self, judged: Judged) -> tuple[Tensor, Tensor]:
+    def survivors(self, judged: JudgedCrops) -> tuple[Tensor, Tensor]:
         """Rows and classes of what is left after suppression, best first."""
         rows, labels = (judged.scores > self.settings["score_threshold"]).nonzero(as_tuple=True)
         kept = batched_nms(judged.boxes[rows, labels], judged.scores[rows, labels], labels, self.settings["nms"])
@@ -202,22 +202,22 @@ class Rcnn(CropDetector):
                 buffer = getattr(network, name)
                 buffer.copy_(torch.as_tensor(value).to(buffer))
 
-    def judged(self, crops: Crops, boxes: Tensor) -> Judged:
+    def judged(self, crops: Crops, boxes: Tensor) -> JudgedCrops:
         """What is said of proposals (P, 4)."""
         seen = [self.network(crops(boxes[part])) for part in batches(len(boxes), self.settings["chunk"])]
         pooled, layout = (torch.cat(parts) for parts in zip(*seen, strict=True))
         return self.judged_features(pooled, layout, boxes)
 
-    def judged_features(self, pooled: Tensor, layout: Tensor, boxes: Tensor) -> Judged:
+    def judged_features(self, pooled: Tensor, layout: Tensor, boxes: Tensor) -> JudgedCrops:
         """The same of their features."""
         network = self.network
         deltas = torch.einsum("pd,kcd->pkc", layout * network.box_scale, network.box_weight) + network.box_bias
         moved = self._coder.decode(deltas, boxes)
         if not bool(network.fitted):
             logits = network.classifier(pooled)
-            return Judged(logits.softmax(1)[:, :-1], logits, moved, fitted=False)
+            return JudgedCrops(logits.softmax(1)[:, :-1], logits, moved, fitted=False)
         margins = F.linear(pooled * network.scale, network.svm_weight, network.svm_bias)
-        return Judged(torch.sigmoid(STEEPNESS * margins), margins, moved, fitted=True)
+        return JudgedCrops(torch.sigmoid(STEEPNESS * margins), margins, moved, fitted=True)
 
     def _samples(self, view: View, truth: Annotations, seed: int) -> tuple[Tensor, Tensor]:
         """The boxes (n, 4) of an image that are learned from, and their classes, K for background."""

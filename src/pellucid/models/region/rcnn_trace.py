@@ -23,7 +23,7 @@ STEEPNESS = 3.0
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedCrops:
     """What is said of P proposals: ``scores`` (P, K), 0 to 1; ``raw``, logits (P, K + 1) with background last, or,
     where SVMs are ``fitted``, margins (P, K); ``boxes`` (P, K, 4), corrected.
     """
@@ -69,7 +69,7 @@ class CropTrace(JudgedTrace):
         self.rows, self.labels = rows[: self.limit], labels[: self.limit]
         self.scores = self._judged.scores
         self.boxes = view.clipped_to_photo(self._judged.boxes)
-        self._opened: tuple[dict[int, int], Judged] | None = None
+        self._opened: tuple[dict[int, int], JudgedCrops] | None = None
 
     def objects(self) -> Instances:
         """The detections, in the photo; with their graph where one is recorded."""
@@ -78,7 +78,7 @@ class CropTrace(JudgedTrace):
         found.boxes = self.view.clipped_to_photo(found.boxes)
         return found
 
-    def _seen(self, rows: Tensor) -> tuple[Judged, Tensor]:
+    def _seen(self, rows: Tensor) -> tuple[JudgedCrops, Tensor]:
         """What is said of candidates, with its graph where one is recorded, and which of its rows they are."""
         if self._opened is not None:
             places, judged = self._opened
