@@ -55,8 +55,8 @@ def check_wanted(model: PhotoModel, wanted: Wanted) -> None:
         return
     if not hasattr(model, "traced"):
         raise PellucidError(
-            f"{model.name}: explains none of its objects yet; give a classifier, or a fast, faster, mask or "
-            "keypoint R-CNN"
+            f"{model.name}: explains none of its objects yet; give a classifier, or a trained rcnn, fast_rcnn, "
+            "faster_rcnn, mask_rcnn or keypoint_rcnn"
         )
     if wanted.part not in PARTS:
         raise PellucidError(f"--part {wanted.part}: no such part{nearest(wanted.part, PARTS)}; {', '.join(PARTS)}")
