@@ -98,7 +98,7 @@ def test_demo(pellucid: Run, monkeypatch: pytest.MonkeyPatch):
     answer = pellucid("demo", "--out", "seen")
     assert answer.code == 0, answer.err
     assert "tabby" in answer.out
-    assert len(check_whole(Path("seen/cat"))["maps"]) == 36
+    assert len(check_whole(Path("seen/cat"))["maps"]) == 39
     assert "Egyptian cat" in answer.out  # found by rcnn-imagenet
     assert Path("seen/pictures/cat.png").is_file()
     assert answer.out.splitlines()[-1].endswith("Open the panels in seen/, and what was found in seen/pictures/.")

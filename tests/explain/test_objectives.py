@@ -219,8 +219,8 @@ def test_a_function_of_our_models_predictions_sees_their_annotations(embedded: C
 def test_classes_and_functions_become_objectives_and_other_things_do_not() -> None:
     objective = class_logit(1)
     assert as_objective(objective) is objective
-    assert as_objective("cat").class_name == "cat"
-    assert as_objective(3).class_name == 3
+    assert as_objective("cat").text == "cat"
+    assert as_objective(3).probability is not None
     with pytest.raises(PellucidError, match="is no objective"):
         as_objective(None)  # type: ignore[arg-type]
 
