@@ -124,6 +124,6 @@ class Trace(ABC):
         """What is said of a detection's part while it is opened: mask logits (M, M), keypoint scores; else None."""
         return None
 
-    def patches(self, part: Part, rows: Sequence[int], gradients: Tensor) -> list[Patch]:
-        """What gradients (T, …) of candidates' (detections') features are where these read their feature maps."""
+    def patches(self, part: Part, rows: Sequence[int], features: Tensor, gradients: Tensor) -> list[Patch]:
+        """What the gradients (T, …) of rows of ``opened`` features (T, …) are where these read their feature maps."""
         raise KeyError(part)

@@ -37,14 +37,17 @@ def separate_gradients(subject: Subject, objectives: Sequence[Objective]) -> lis
         for part in dict.fromkeys(leaf.part for leaf in leaves):
             mine = [i for i, leaf in enumerate(leaves) if leaf.part == part]
             own = [rows[i] for i in mine]
-            gradients = _of_part(forward, trace, part, own, [objectives[i] for i in mine])
-            patches |= dict(zip(mine, trace.patches(part, own, gradients), strict=True))
+            read = _of_part(forward, trace, part, own, [objectives[i] for i in mine])
+            patches |= dict(zip(mine, trace.patches(part, own, *read), strict=True))
     return [patches[i] for i in range(len(objectives))]
 
 
-def _of_part(forward: Pass, trace: Trace, part: Part, rows: Sequence[int], objectives: Sequence[Objective]) -> Tensor:
-    """The gradients (T, …) of the objectives at the features of their candidates."""
+def _of_part(
+    forward: Pass, trace: Trace, part: Part, rows: Sequence[int], objectives: Sequence[Objective]
+) -> tuple[Tensor, Tensor]:
+    """The features (T, …) of the objectives' candidates, and each objective's gradient there."""
     there = list(dict.fromkeys(rows))
+    places = [there.index(row) for row in rows]
     with torch.enable_grad(), trace.opened(part, there) as leaf:
         values = [finite_values(objective, forward) for objective in objectives]
         found = leaf.new_zeros(len(objectives), *leaf.shape[1:])
@@ -53,8 +56,8 @@ def _of_part(forward: Pass, trace: Trace, part: Part, rows: Sequence[int], objec
             each = [values[i] for i in turn]
             (gradient,) = torch.autograd.grad(each, leaf, [torch.ones_like(one) for one in each], retain_graph=True)
             gradient = checked_gradient(gradient, objectives[turn[0]], "its features")
-            found[turn] = gradient[[there.index(rows[i]) for i in turn]]
-    return found
+            found[turn] = gradient[[places[i] for i in turn]]
+    return leaf.detach()[places], found
 
 
 def _turns(rows: Sequence[int]) -> list[list[int]]:

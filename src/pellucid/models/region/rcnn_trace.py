@@ -111,16 +111,12 @@ class CropTrace(JudgedTrace):
         finally:
             self._opened = None
 
-    def patches(self, part: Part, rows: Sequence[int], gradients: Tensor) -> list[Patch]:
-        there = list(dict.fromkeys(rows))
-        places = self.places[there]
-        with torch.no_grad():
-            maps = dict(zip(there, self.model.network.trunk(self._crops(places)), strict=True))
+    def patches(self, part: Part, rows: Sequence[int], features: Tensor, gradients: Tensor) -> list[Patch]:
         left, top = self.view.corner
-        shown = regions_of(self.places[list(rows)], self.model.settings["context"]) + places.new_tensor([left, top] * 2)
+        places = self.places[list(rows)]
+        shown = regions_of(places, self.model.settings["context"]) + places.new_tensor([left, top] * 2)
         made = []
-        for row, gradient, region in zip(rows, gradients, shown, strict=True):
-            map_ = maps[row]
+        for map_, gradient, region in zip(features, gradients, shown, strict=True):
             at = Placement(self.view.placement.frame, (map_.shape[1], map_.shape[2]), plain_box(region))
             made.append(Patch("trunk", map_, gradient, 0, 0, at))
         return made

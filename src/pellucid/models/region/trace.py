@@ -111,7 +111,7 @@ class RegionTrace(JudgedTrace):
             return self.regions.proposals.boxes[chosen].detach()
         return self.regions.boxes[self.rows[chosen], self.labels[chosen]].detach()
 
-    def patches(self, part: Part, rows: Sequence[int], gradients: Tensor) -> list[Patch]:
+    def patches(self, part: Part, rows: Sequence[int], features: Tensor, gradients: Tensor) -> list[Patch]:
         boxes = self._boxes_read(part, rows)
         whole = (float(self.placement.frame[1]), float(self.placement.frame[0]))
         made = []
