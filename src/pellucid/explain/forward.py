@@ -30,7 +30,9 @@ def run_pass(subject: Subject, batch: Tensor, objectives: Sequence[Objective], s
     if any(objective.reads_predictions for objective in objectives):
         if seen is not None:
             seen.begin()
-        predictions = subject.run(batch, traced=any(objective.traced for objective in objectives))
+        predictions = subject.remembered(batch) if seen is None else None
+        if predictions is None:
+            predictions = subject.run(batch, traced=any(objective.traced for objective in objectives))
         if seen is not None:
             seen.check_all_reached()
     elif seen is not None:

@@ -84,8 +84,9 @@ def mask(k: int, at: tuple[float, float] | None = None) -> Objective:
     """The k-th object's mask: the mean of its logits where they are above 0, or the logit at a pixel (y, x) of the
     photo.
 
-    Where no logit is above 0 their mean counts. Raises, when evaluated, PellucidError where a model gives no masks, and
-    for a pixel beyond the object's box.
+    Where no logit is above 0 all count. As a probability it is the mean of theirs. In changed images the mask head is
+    asked of the same box, and the same place in it counts. Raises, when evaluated, PellucidError where a model gives no
+    masks, and for a pixel beyond the object's box.
     """
     _whole(k, "mask")
 
@@ -95,13 +96,32 @@ def mask(k: int, at: tuple[float, float] | None = None) -> Objective:
             raise PellucidError(f"mask of detection {k}: this model gives no masks; ask for its detection or box_edge")
         opened = said.trace.said("mask", k) if said.trace is not None else None
         logits = objects.mask_logits[k] if opened is None else opened
-        if at is None:
-            inside = logits.detach() > 0
-            return logits[inside].mean() if bool(inside.any()) else logits.mean()
-        return _at(logits, objects.boxes[k].detach(), at, k)
+        return point(logits, objects.boxes[k]) if at is not None else logits[_inside(logits)].mean()
+
+    def point(logits: Tensor, box: Tensor) -> Tensor:
+        assert at is not None
+        return _at(logits, box.detach(), at, k)
+
+    def chance(said: Annotations) -> Tensor:
+        objects = _objects(said, k)
+        if objects.mask_logits is None:
+            return read(said)
+        logits = objects.mask_logits[k]
+        return point(logits, objects.boxes[k]).sigmoid() if at is not None else logits.sigmoid()[_inside(logits)].mean()
+
+    def follow(said: Annotations) -> Objective:
+        read(said)  # what is wrong with it is said here
+        objects = _objects(said, k)
+        label, box, inside = int(objects.labels[k]), objects.boxes[k].detach(), _inside(objects.mask_logits[k])  # type: ignore[index]
+
+        def there(other: Annotations) -> Tensor:
+            logits = _trace(other).said_at("mask", _numbers(box), label)
+            return point(logits, box) if at is not None else logits[inside]
+
+        return _objective(text, lambda other: there(other).mean(), chance=lambda other: there(other).sigmoid().mean())
 
     text = f"mask of detection {k}" + ("" if at is None else f" at {at[0]:g}, {at[1]:g}")
-    return _objective(text, read, leaf=Leaf("mask", lambda trace: k))
+    return _objective(text, read, chance=chance, follow=follow, leaf=Leaf("mask", lambda trace: k))
 
 
 def keypoint(k: int, j: int) -> Objective:
@@ -118,7 +138,13 @@ def keypoint(k: int, j: int) -> Objective:
             raise PellucidError(f"keypoint {j} of detection {k}: there are {len(scores)}, 0 to {len(scores) - 1}")
         return scores[j]
 
-    return _objective(f"keypoint {j} of detection {k}", read, leaf=Leaf("keypoints", lambda trace: k))
+    def follow(said: Annotations) -> Objective:
+        objects = _objects(said, k)
+        label, place = int(objects.labels[k]), _numbers(objects.boxes[k])
+        return _objective(text, lambda other: _trace(other).said_at("keypoints", place, label)[j])
+
+    text = f"keypoint {j} of detection {k}"
+    return _objective(text, read, follow=follow, leaf=Leaf("keypoints", lambda trace: k))
 
 
 def missed(box: Sequence[float], label: str | int) -> Objective:
@@ -279,6 +305,12 @@ def _nearest(trace: Trace, place: Sequence[float], label: int) -> int:
     if bool(there.any()):
         return int(torch.where(there, trace.scores[:, label], -1.0).argmax())
     return int(over.argmax())
+
+
+def _inside(logits: Tensor) -> Tensor:
+    """Where a mask's logits are above 0; everywhere if they are nowhere."""
+    inside = logits.detach() > 0
+    return inside if bool(inside.any()) else torch.ones_like(inside)
 
 
 def _at(logits: Tensor, box: Tensor, pixel: tuple[float, float], k: int) -> Tensor:

@@ -42,6 +42,7 @@ def randomised(subject: Subject, *, stages: int = 4, seed: int = 0) -> Iterator[
         )
     generator = torch.Generator().manual_seed(seed)
     other = copy.copy(subject)
+    other.kept = None
     other.model = copy.deepcopy(subject.model)
     other.network = other.model.network if subject.network is not subject.model else other.model  # type: ignore[assignment]
     from_top = weighted_layers(other.network)[::-1]

@@ -1,6 +1,7 @@
 """The network under the lamp: any module, seen the same way, and left bit-identical."""
 
 import contextlib
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeGuard
 
@@ -41,7 +42,10 @@ class Subject:
     ``model``: a model of Pellucid's, or any module that maps (N, 3, H, W) to logits or whatever else; such a module
     sees the image as it is given. ``frame``: (N, 3, h, w) float on the network's device. ``placements``: where each
     image's frame lies on its photo. ``batched``: whether the caller gave a batch (N, 3, H, W) rather than one photo.
+    ``kept``: what the model says of the frame, where it is to be remembered (``keep``).
     """
+
+    kept: list[Annotations] | None = None
 
     def __init__(self, model: nn.Module, photo: Photo) -> None:
         if not isinstance(model, nn.Module):
@@ -109,6 +113,27 @@ class Subject:
             keeps = getattr(self.model, "traced", None) if traced else None
             return (keeps or self.model.from_frame)(batch, placements)
         return self.model(batch)
+
+    def keep(self) -> list[Annotations]:
+        """What the model says of the frame, with the trace of each image where it keeps one.
+
+        From now on it is remembered, so that what reads no layer and needs no gradient of the image costs no pass.
+        """
+        if self.kept is None:
+            with untouched(self.model), torch.no_grad():
+                self.kept = self.run(self.frame, traced=True)
+        return self.kept
+
+    def seen_by(self, model: nn.Module, said: list[Annotations]) -> "Subject":
+        """The same frame under a model that shares this one's network, of which it is known what it says."""
+        made = copy.copy(self)
+        made.model, made.kept = model, said
+        return made
+
+    def remembered(self, batch: Tensor) -> list[Annotations] | None:
+        """What is kept, if a batch is the frame."""
+        same = batch.shape == self.frame.shape and batch.data_ptr() == self.frame.data_ptr()
+        return self.kept if same and not torch.is_grad_enabled() else None
 
     def plain_map(self, maps: Tensor) -> Tensor:
         """A map for the caller: detached, float32, without the batch dimension that the caller did not give."""

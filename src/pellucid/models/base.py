@@ -1,10 +1,11 @@
 """What every model is: photos in, annotations out, differentiable, and always the same three verbs."""
 
+import copy
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from pellucid.errors import PellucidError
 from pellucid.files import written_whole
 from pellucid.structures import Annotations, Classes, Photo, Placement, read_photo
+from pellucid.structures.trace import Trace
 
 RECIPE_KEY = "pellucid"
 """The key of the safetensors metadata under which the recipe stands, as JSON."""
@@ -162,6 +164,40 @@ class Detector(PhotoModel):
         image, for what is drawn at random; without them torch's own generator is asked. Raises PellucidError where
         truths are not of these images.
         """
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """By which it chooses what to report: those that ``choosing`` can change, 0 to 1; empty where there are none.
+
+        'score': what a detection must exceed. 'overlap': the IoU above which one box suppresses another.
+        """
+        return {}
+
+    def choosing(self, **thresholds: float) -> Self:
+        """The same network, reporting by other thresholds; this model stays as it is.
+
+        Raises PellucidError for a threshold that it does not have, and for a value that is not from 0 to 1.
+        """
+        for name, value in thresholds.items():
+            if name not in self.thresholds:
+                there = f"it has {', '.join(self.thresholds)}" if self.thresholds else "it has none"
+                raise PellucidError(f"{self.name}: has no threshold '{name}'; {there}")
+            if not 0 <= value <= 1:
+                raise PellucidError(f"{self.name}: {name} threshold {value:g}; give a number from 0 to 1")
+        made = copy.copy(self)
+        made._choose(thresholds)
+        return made
+
+    def _choose(self, thresholds: Mapping[str, float]) -> None:
+        """Takes thresholds that were checked."""
+
+    def from_trace(self, trace: Trace) -> Annotations:
+        """What it reports of an image by a trace that the same network kept, with the trace of that.
+
+        The network is not run again, but for its heads of masks and keypoints. Raises PellucidError for a model that
+        keeps no traces.
+        """
+        raise PellucidError(f"{self.name}: keeps no trace of its candidates")
 
     def check_truths(self, truths: Sequence[Annotations], placements: Sequence[Placement]) -> None:
         """Raises PellucidError unless there is one truth for each image, of its size and in the model's classes."""

@@ -124,6 +124,13 @@ class Trace(ABC):
         """What is said of a detection's part while it is opened: mask logits (M, M), keypoint scores; else None."""
         return None
 
+    def said_at(self, part: Part, box: Sequence[float], label: int) -> Tensor:
+        """What would be said of a part of an object of class ``label`` in a box (xyxy in the photo), found or not.
+
+        As ``said``: mask logits (M, M), or keypoint scores. Raises KeyError for a part of which nothing is said.
+        """
+        raise KeyError(part)
+
     def patches(self, part: Part, rows: Sequence[int], features: Tensor, gradients: Tensor) -> list[Patch]:
         """What the gradients (T, …) of rows of ``opened`` features (T, …) are where these read their feature maps."""
         raise KeyError(part)

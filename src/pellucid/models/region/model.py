@@ -1,6 +1,7 @@
 """A detector of regions: photos in, objects out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from pellucid.ops.selective_search import selective_search
 from pellucid.structures import Annotations, Classes, Instances, Photo, Placement
 from pellucid.structures.boxes import clip_boxes
 from pellucid.structures.keypoints import VISIBLE
-from pellucid.structures.trace import Part
+from pellucid.structures.trace import Part, Trace
 
 
 class RegionModel(Detector):
@@ -114,17 +115,29 @@ class RegionModel(Detector):
         ]
         if traced:
             for i, (one, placement) in enumerate(zip(found, placements, strict=True)):
-                made[i].trace = RegionTrace(
-                    self.network,
-                    self.classes,
-                    placement,
-                    one,
-                    self.selection,
-                    [x[i] for x in maps],
-                    raw,
-                    i,
-                )
+                own = [x[i] for x in maps]
+                made[i].trace = RegionTrace(self.network, self.classes, placement, one, self.selection, own, raw, i)
         return made
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        known = {"score": self.choices.score_threshold}
+        return known | ({"overlap": self.choices.iou_threshold} if self.choices.suppression == "nms" else {})
+
+    def _choose(self, thresholds: Mapping[str, float]) -> None:
+        names = {"score": "score_threshold", "overlap": "iou_threshold"}
+        chosen: dict[str, Any] = {names[name]: value for name, value in thresholds.items()}
+        self.choices = replace(self.choices, **chosen)
+        self.settings = {**self.settings, **chosen}
+
+    def from_trace(self, trace: Trace) -> Annotations:
+        assert isinstance(trace, RegionTrace)
+        placement, maps = trace.placement, [x[None] for x in trace.maps]
+        found = self._selected(trace.regions.proposals, trace.regions.logits, trace.regions.boxes)
+        said = self._said(found, placement)
+        self._add_parts(maps, [found], [said], [placement])
+        kept = replace(trace, regions=found, selection=self.selection)
+        return Annotations(placement.photo, self.classes, instances=said, trace=kept)
 
     @property
     def separate_parts(self) -> tuple[Part, ...]:
@@ -155,7 +168,9 @@ class RegionModel(Detector):
     def _chosen(self, proposals: Proposals, logits: Tensor, deltas: Tensor, size: tuple[int, int]) -> Regions:
         """The detections among the regions of an image: every class for itself, the best of all."""
         logits, deltas = logits.float(), deltas.float()
-        boxes = clip_boxes(self.network.coder.decode(deltas, proposals.boxes), size)
+        return self._selected(proposals, logits, clip_boxes(self.network.coder.decode(deltas, proposals.boxes), size))
+
+    def _selected(self, proposals: Proposals, logits: Tensor, boxes: Tensor) -> Regions:
         selection = self.selection
         rows, labels, scores, candidates = selection.candidates(logits, boxes)
         kept, scores = selection.suppressed(candidates, scores, labels)

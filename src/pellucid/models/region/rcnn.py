@@ -1,6 +1,6 @@
 """R-CNN: a network looks at a warped crop of every proposal; SVMs name it, and linear maps correct its box."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from pellucid.ops.matching import BELOW, match, spared
 from pellucid.ops.sampling import sample
 from pellucid.ops.suppression import batched_nms
 from pellucid.structures import Annotations, Classes, Instances, Photo, Placement, Sample
+from pellucid.structures.trace import Trace
 
 _POSITIVE = 0.5
 _SVM_NEGATIVE = 0.3
@@ -121,6 +122,19 @@ class Rcnn(CropDetector):
             trace = CropTrace(self, view, boxes)
             made.append(Annotations(view.placement.photo, self.classes, instances=trace.objects(), trace=trace))
         return made
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        return {"score": self.settings["score_threshold"], "overlap": self.settings["nms"]}
+
+    def _choose(self, thresholds: Mapping[str, float]) -> None:
+        names = {"score": "score_threshold", "overlap": "nms"}
+        self.settings = {**self.settings, **{names[name]: value for name, value in thresholds.items()}}
+
+    def from_trace(self, trace: Trace) -> Annotations:
+        assert isinstance(trace, CropTrace)
+        chosen = trace.chosen_by(self)
+        return Annotations(chosen.size, self.classes, instances=chosen.objects(), trace=chosen)
 
     def survivors(self, judged: JudgedCrops) -> tuple[Tensor, Tensor]:
         """Rows and classes of what is left after suppression, best first."""

@@ -1,5 +1,6 @@
 """What R-CNN says of the crops of proposals, and the trace of its objects."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,11 +66,21 @@ class CropTrace(JudgedTrace):
         with torch.no_grad():
             self._judged = model.judged(self._crops, places)
             model.check_finite(self._judged.scores)
-            rows, labels = model.survivors(self._judged)
-        self.rows, self.labels = rows[: self.limit], labels[: self.limit]
         self.scores = self._judged.scores
         self.boxes = view.clipped_to_photo(self._judged.boxes)
         self._opened: tuple[dict[int, int], JudgedCrops] | None = None
+        self._choose()
+
+    def _choose(self) -> None:
+        rows, labels = self.survivors()
+        self.rows, self.labels = rows[: self.limit], labels[: self.limit]
+
+    def chosen_by(self, model: "Rcnn") -> "CropTrace":
+        """The same, with what a model of the same network and other thresholds reports."""
+        made = copy.copy(self)
+        made.model = model
+        made._choose()
+        return made
 
     def objects(self) -> Instances:
         """The detections, in the photo; with their graph where one is recorded."""

@@ -104,6 +104,15 @@ class RegionTrace(JudgedTrace):
     def said(self, part: Part, number: int) -> Tensor | None:
         return self._opened.get((part, number))
 
+    def said_at(self, part: Part, box: Sequence[float], label: int) -> Tensor:
+        network, maps = self.network, [x[None] for x in self.maps]
+        there = [self.regions.boxes.new_tensor([list(box)]) / self._scale]
+        if part == "mask" and network.mask_head is not None:
+            return network.mask_logits(maps, there).float()[0, label]
+        if part == "keypoints" and network.keypoint_head is not None:
+            return decode_heatmaps(network.keypoint_logits(maps, there).float(), there[0])[1][0]
+        raise KeyError(part)
+
     def _boxes_read(self, part: Part, rows: Sequence[int]) -> Tensor:
         """Where the features of candidates, or of the other parts of detections, are read: (T, 4) in the frame."""
         chosen = list(rows)
