@@ -94,7 +94,8 @@ def run(
         def check(protocol: str) -> None:
             _check(protocol, wanted)
 
-        name, dataset, said, protocols = judged_model(truth, predictions, split, protocol, running, check)
+        ran = judged_model(truth, predictions, split, protocol, running, check)
+        name, dataset, said, protocols = ran.model.name, ran.dataset, ran.said, ran.protocols
     else:
         running.check_absent()
         protocols = [protocol or "coco"]
@@ -277,7 +278,7 @@ def _drawn(
         draw("mean_curve", drawing.plot_mean_curve, score)
         draw("errors", drawing.plot_errors, found.errors or error_types(judge))
         draw("confusion", drawing.plot_confusion, confusion(judge))
-        curve = _detections_calibration(score)
+        curve = score.calibration()
         if curve is not None:
             draw("reliability", drawing.plot_reliability, curve, title="Detections: precision at each score")
         if found.intervals is not None:
@@ -290,21 +291,6 @@ def _drawn(
     if not made:
         raise PellucidError(f"--plots: there is none for {score.protocol}; leave it out")
     return made
-
-
-def _detections_calibration(score: DetectionScore) -> Any:
-    """How often detections are right at each score; None where scores are no probabilities, or there are none."""
-    from pellucid.metrics.calibration import DetectionCalibration
-    from pellucid.metrics.detection.kernels import IGNORED, RIGHT
-
-    matches = score.matches
-    counts = matches.states[:, 0, 0] != IGNORED
-    scores = matches.scores[counts]
-    if len(scores) == 0 or scores.min() < 0 or scores.max() > 1:
-        return None
-    calibration = DetectionCalibration()
-    calibration.add("all", scores, matches.states[counts, 0, 0] == RIGHT)
-    return calibration.curve
 
 
 def _pixel_calibration(dataset: Dataset, predictions: Predictions) -> Any:

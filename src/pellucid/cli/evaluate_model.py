@@ -1,7 +1,7 @@
 """``pellucid evaluate MODEL DATA``: the model is run over the data set, and what it says becomes the predictions."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,39 @@ _NEEDS = {"coco-segm": "masks", "coco-boundary": "masks", "lvis-segm": "masks", 
 """What the truth has to hold for a protocol."""
 
 
-def judged_model(
-    model: str, data: str, split: str | None, protocol: str | None, running: Running, check: Callable[[str], None]
-) -> tuple[str, Dataset, Predictions, list[str]]:
-    """Runs a model: its name, the truth, the predictions, and by which protocols to score them.
+@dataclass(frozen=True)
+class JudgedModel:
+    """A model that was run over a data set: what it said of each image that could be read, in the data's classes.
 
-    ``check``: raises PellucidError for a protocol to which the other options do not fit. An image that cannot be read
-    is left out on both sides and noted.
+    ``own``: for each class of the data which of the model's it is, None where it does not know it. ``protocols``: by
+    which to score it.
+    """
+
+    model: PhotoModel
+    dataset: Dataset
+    said: Predictions
+    protocols: list[str]
+    own: list[int | None]
+
+
+Seen = Callable[[int, Annotations, list[int | None]], None]
+"""Told of an image's index in the data set, what the model says of it, in the data's classes and with its trace, and
+for each class of the data which of the model's it is."""
+
+
+def judged_model(
+    model: str,
+    data: str,
+    split: str | None,
+    protocol: str | None,
+    running: Running,
+    check: Callable[[str], None],
+    seen: Seen | None = None,
+) -> JudgedModel:
+    """Runs a model over a data set.
+
+    ``check``: raises PellucidError for a protocol to which the other options do not fit. ``seen``: see ``Seen``. An
+    image that cannot be read is left out on both sides and noted.
     """
     if running.save is not None:
         _check_save(running.save)
@@ -49,15 +75,18 @@ def judged_model(
     classes = dataset.classes
     if classifies:  # a class of which the data have no example may still be the most probable
         classes, places = _united(dataset, network.classes)
+    own = [places.index(index) if index in places else None for index in range(len(classes))]
     defects = Defects()
-    said, read = _predicted(network, dataset, classes, places, running.batch, defects)
+    tell = None if seen is None else lambda index, said: seen(index, said, own)
+    said, read = _predicted(network, dataset, classes, places, running.batch, defects, tell)
     if len(read) < len(dataset):
         dataset = dataset.subset(read)
     if running.save is not None:
         write_results(said, dataset, running.save)
     if classifies:
         dataset = _Widened(dataset, classes)
-    return network.name, dataset, Predictions(dataset, None, said, defects, network.name), protocols
+    predictions = Predictions(dataset, None, said, defects, network.name)
+    return JudgedModel(network, dataset, predictions, protocols, own)
 
 
 def _check_save(path: Path) -> None:
@@ -116,6 +145,7 @@ def _predicted(
     places: Sequence[int | None],
     batch_size: int,
     defects: Defects,
+    tell: Callable[[int, Annotations], None] | None,
 ) -> tuple[list[Annotations], list[int]]:
     """What the model says of each image that can be read, in the classes given, and which those are."""
 
@@ -127,13 +157,16 @@ def _predicted(
     read: list[int] = []
     with progress_bar() as bar:
         task = bar.add_task("predicting", total=len(dataset))
-        for index, said in enumerate(predict_each(model, readers(), batch_size)):
+        for index, said in enumerate(predict_each(model, readers(), batch_size, traced=tell is not None)):
             name = dataset.names[index]
             if isinstance(said, PellucidError):
                 defects.add("unreadable", dataset.title, name, f"left out: {said}", "dropped")
             else:
                 _note_unknown(said, places, defects, model.name, name)
-                made.append(renamed(said, classes, places))
+                named = renamed(said, classes, places)
+                if tell is not None:
+                    tell(index, named)
+                made.append(replace(named, trace=None))
                 read.append(index)
             bar.update(task, completed=index + 1)
     unreadable = defects.of("unreadable")

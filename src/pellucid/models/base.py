@@ -68,13 +68,17 @@ class PhotoModel(nn.Module, ABC):
         """What the network says of each photo, in the mode it is in; differentiable with respect to float images."""
         return self.from_frame(*self.prepare(images))
 
-    def predict(self, images: Sequence[Photo] | Tensor) -> list[Annotations]:
-        """What the network says of each photo: evaluation mode, no graph. Every module's mode is restored."""
+    def predict(self, images: Sequence[Photo] | Tensor, *, traced: bool = False) -> list[Annotations]:
+        """What the network says of each photo: evaluation mode, no graph. Every module's mode is restored.
+
+        ``traced``: with the trace of each photo, where the model keeps one.
+        """
+        answer = getattr(self, "traced", self.from_frame) if traced else self.from_frame
         modes = [(module, module.training) for module in self.modules()]
         try:
             self.eval()
             with torch.inference_mode():
-                return self(images)
+                return answer(*self.prepare(images))
         finally:
             for module, training in modes:
                 module.training = training

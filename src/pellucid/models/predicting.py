@@ -29,15 +29,18 @@ def predict_all(model: PhotoModel, photos: Iterable[Photo], batch_size: int = 4)
 
 
 def predict_each(
-    model: PhotoModel, photos: Iterable[Callable[[], Tensor]], batch_size: int = 4
+    model: PhotoModel, photos: Iterable[Callable[[], Tensor]], batch_size: int = 4, *, traced: bool = False
 ) -> Iterator[Annotations | PellucidError]:
-    """As ``predict_all``, of functions that each read a photo; for one that fails its error stands in its place."""
+    """As ``predict_all``, of functions that each read a photo; for one that fails its error stands in its place.
+
+    ``traced``: with the trace of each photo, where the model keeps one. It holds feature maps: let go of it soon.
+    """
     if batch_size < 1:
         raise PellucidError(f"batch size {batch_size}: give 1 or more")
     waiting = iter(photos)
     while batch := list(islice(waiting, batch_size)):
         read = [_tried(one) for one in batch]
-        said = iter(_said(model, [one for one in read if isinstance(one, Tensor)]))
+        said = iter(_said(model, [one for one in read if isinstance(one, Tensor)], traced))
         yield from (next(said) if isinstance(one, Tensor) else one for one in read)
 
 
@@ -52,11 +55,11 @@ def _tried(read: Callable[[], Tensor]) -> Tensor | PellucidError:
         return error
 
 
-def _said(model: PhotoModel, photos: list[Tensor]) -> list[Annotations]:
+def _said(model: PhotoModel, photos: list[Tensor], traced: bool) -> list[Annotations]:
     if not photos:
         return []
     try:
-        return [_plain(said) for said in model.predict(photos)]
+        return [_plain(said) for said in model.predict(photos, traced=traced)]
     except (RuntimeError, MemoryError) as error:
         full = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)
         if not full:

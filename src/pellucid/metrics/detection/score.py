@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pellucid.errors import PellucidError
 from pellucid.metrics.detection import averaging
 from pellucid.metrics.detection.averaging import Averages, averages
+from pellucid.metrics.detection.kernels import IGNORED, RIGHT
 from pellucid.metrics.detection.matching import Matches
 from pellucid.metrics.detection.protocol import Protocol
 from pellucid.metrics.findings import Findings
@@ -17,6 +18,7 @@ from pellucid.metrics.score import Score
 from pellucid.structures import Classes
 
 if TYPE_CHECKING:
+    from pellucid.metrics.calibration.tally import ReliabilityCurve
     from pellucid.metrics.detection.confusion import Confusion
     from pellucid.metrics.detection.errors import ErrorAnalysis
 
@@ -77,6 +79,21 @@ class DetectionScore(Score):
             float(self.averages.precision[0, near[0], k]),
             averaging.best_f1(self.matches, k, near[0]),
         )
+
+    def calibration(self) -> "ReliabilityCurve | None":
+        """How often detections are right at each score, at the protocol's first threshold.
+
+        None where scores are no probabilities, or there are none.
+        """
+        from pellucid.metrics.calibration import DetectionCalibration
+
+        counts = self.matches.states[:, 0, 0] != IGNORED
+        scores = self.matches.scores[counts]
+        if len(scores) == 0 or scores.min() < 0 or scores.max() > 1:
+            return None
+        made = DetectionCalibration()
+        made.add("all", scores, self.matches.states[counts, 0, 0] == RIGHT)
+        return made.curve
 
     def errors(self, *, foreground: float = 0.5, background: float = 0.1, as_tidecv: bool = False) -> "ErrorAnalysis":
         """What kind of error each false positive and each miss is, and what AP each kind costs; see ``error_types``."""

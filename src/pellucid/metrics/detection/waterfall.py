@@ -1,6 +1,6 @@
 """The recall waterfall: of all true objects, how many each stage of a detector lost, and how many are found."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -9,10 +9,13 @@ from torch import Tensor
 from pellucid.errors import PellucidError
 from pellucid.ops.boxes import pairwise_iou
 from pellucid.structures import Annotations, Instances
-from pellucid.structures.trace import FOUND, Fate
+from pellucid.structures.trace import FOUND, Fate, Trace
 
 TAKEN = "counted for another object"
 """The fate of an object whose only detection was matched with another."""
+
+UNKNOWN = "class unknown to the model"
+"""The fate of an object of a class that the model cannot say."""
 
 
 @dataclass(frozen=True)
@@ -53,38 +56,79 @@ class Waterfall:
         return made
 
 
-def recall_waterfall(truths: Iterable[Annotations], said: Iterable[Annotations], iou: float = 0.5) -> Waterfall:
-    """Where a detector loses the objects that it does not find.
+class WaterfallTally:
+    """Gathers a waterfall image by image, so that no trace need be kept.
 
-    ``truths``: of each image; ``said``: what the model says of it, with its trace (``model.traced``), in the same
-    classes. Each detection, by falling score, takes the free truth of its class that it overlaps most, if by ``iou`` or
-    more; crowds, groups and difficult objects do not count. What is left over is followed through the trace. Raises
-    PellucidError without a trace, and for images that do not pair up.
+    Each detection, by falling score, takes the free truth of its class that it overlaps most, if by ``iou`` or more;
+    crowds, groups and difficult objects do not count. What is left over is followed through the trace.
     """
-    if not 0 < iou <= 1:
-        raise PellucidError(f"recall waterfall: IoU {iou:g}; give more than 0, up to 1")
-    counts: dict[str, int] = {}
-    total, lost = 0, []
-    for number, (truth, one) in enumerate(_pairs(truths, said)):
-        if one.trace is None:
+
+    def __init__(self, iou: float = 0.5) -> None:
+        if not 0 < iou <= 1:
+            raise PellucidError(f"recall waterfall: IoU {iou:g}; give more than 0, up to 1")
+        self.iou = iou
+        self._counts: dict[str, int] = {}
+        self._lost: list[Lost] = []
+        self._total = 0
+        self._images = 0
+
+    def add(self, truth: Annotations, said: Annotations, own: Sequence[int | None] | None = None) -> list[Lost]:
+        """Adds an image and gives what was lost in it.
+
+        ``said``: with its trace. ``own``: for each class of the two which of the trace's it is, None where the model
+        does not know it; without it they are the same. Raises PellucidError without a trace.
+        """
+        number, trace = self._images, said.trace
+        if trace is None:
             raise PellucidError(f"recall waterfall: image {number} has no trace; predict with model.traced")
-        for reason in one.trace.reasons:
-            counts.setdefault(reason, 0)
+        self._images += 1
+        for reason in trace.reasons:
+            self._counts.setdefault(reason, 0)
         objects = truth.instances or Instances.empty()
-        counted = ~(objects.crowd | objects.group_of | objects.difficult)
-        rows = counted.nonzero().flatten()
-        total += len(rows)
-        matched = _matched(objects[rows], one.instances or Instances.empty(), iou)
-        for row in rows[~matched].tolist():
+        found = found_objects(truth, said, self.iou)
+        self._total += len(found)
+        lost = []
+        for row in (row for row, there in found.items() if not there):
             x1, y1, x2, y2 = objects.boxes[row].tolist()
             label = int(objects.labels[row])
-            fate = one.trace.fate((x1, y1, x2, y2), label, iou)
-            if fate.reason == FOUND:
-                fate = Fate(TAKEN, f"the {one.classes.names[label]} box here counts for another object")
-            counts[fate.reason] = counts.get(fate.reason, 0) + 1
+            fate = self._fate(trace, (x1, y1, x2, y2), label if own is None else own[label], said.classes.names[label])
+            self._counts[fate.reason] = self._counts.get(fate.reason, 0) + 1
             lost.append(Lost(number, row, label, (x1, y1, x2, y2), fate))
-    ordered = {reason: count for reason, count in counts.items() if reason != TAKEN}
-    return Waterfall(total, total - len(lost), {**ordered, TAKEN: counts.get(TAKEN, 0)}, tuple(lost))
+        self._lost += lost
+        return lost
+
+    def _fate(self, trace: Trace, box: tuple[float, float, float, float], label: int | None, name: str) -> Fate:
+        if label is None:
+            return Fate(UNKNOWN, f"the model does not know {name}")
+        fate = trace.fate(box, label, self.iou)
+        return fate if fate.reason != FOUND else Fate(TAKEN, f"the {name} box here counts for another object")
+
+    def waterfall(self) -> Waterfall:
+        """Of all images so far."""
+        stages = {reason: count for reason, count in self._counts.items() if reason not in (UNKNOWN, TAKEN)}
+        unknown = {UNKNOWN: self._counts[UNKNOWN]} if UNKNOWN in self._counts else {}
+        lost = {**unknown, **stages, TAKEN: self._counts.get(TAKEN, 0)}
+        return Waterfall(self._total, self._total - len(self._lost), lost, tuple(self._lost))
+
+
+def recall_waterfall(truths: Iterable[Annotations], said: Iterable[Annotations], iou: float = 0.5) -> Waterfall:
+    """Where a detector loses the objects that it does not find; see ``WaterfallTally``.
+
+    ``truths``: of each image; ``said``: what the model says of it, with its trace (``model.traced``), in the same
+    classes. Raises PellucidError without a trace, and for images that do not pair up.
+    """
+    tally = WaterfallTally(iou)
+    for truth, one in _pairs(truths, said):
+        tally.add(truth, one)
+    return tally.waterfall()
+
+
+def found_objects(truth: Annotations, said: Annotations, iou: float = 0.5) -> dict[int, bool]:
+    """Which objects of an image are found: of each that counts, by its row, whether; see ``WaterfallTally``."""
+    objects = truth.instances or Instances.empty()
+    rows = (~(objects.crowd | objects.group_of | objects.difficult)).nonzero().flatten()
+    matched = _matched(objects[rows], said.instances or Instances.empty(), iou)
+    return dict(zip(rows.tolist(), matched.tolist(), strict=True))
 
 
 def _pairs(truths: Iterable[Annotations], said: Iterable[Annotations]) -> Iterable[tuple[Annotations, Annotations]]:
