@@ -50,6 +50,33 @@ def test_the_same_figures_as_of_its_predictions_in_a_file(pellucid: Run, root: P
     assert pellucid("evaluate", model, data, "--batch-size", "1", "--json").code == 0
 
 
+def test_the_waterfall_adds_up_to_all_objects(pellucid: Run, root: Path):
+    data, model = f"coco:{root / 'coco'}", root / "faster.safetensors"
+    found = pellucid("evaluate", model, data, "--waterfall", "--json").items
+    water = found["waterfall"]
+    truths = sum(row["truths"] for row in found["per_class"].values())
+    assert water["total"] == truths == water["found"] + sum(water["lost"].values())
+    assert water["lost"]["no anchor near"] + water["lost"]["scored as another class"] > 0
+    assert found["summary"] == pellucid("evaluate", model, data, "--json").items["summary"]
+    # of the classes of the data the model knows but one: the objects of the others can't be found
+    pets = pellucid(
+        "evaluate", root / "faster.safetensors", data, "--classes", _one_class_kept(root), "--waterfall", "--json"
+    )
+    assert pets.items["waterfall"]["lost"]["class unknown to the model"] > 0
+    assert pets.items["waterfall"]["total"] == truths
+    told = pellucid("evaluate", model, data, "--waterfall").out
+    assert "where objects are lost" in told
+    refused = pellucid("evaluate", data, data, "--waterfall")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--waterfall" in refused.err
+
+
+def _one_class_kept(root: Path) -> Path:
+    names = open_dataset(f"coco:{root / 'coco'}").classes.names
+    (root / "names.txt").write_text("\n".join([names[0], *(f"other {n}" for n in names[1:])]))
+    return root / "names.txt"
+
+
 def test_by_all_protocols_of_its_task(pellucid: Run, root: Path):
     data, model = f"coco:{root / 'coco'}", root / "mask.safetensors"
     found = pellucid("evaluate", model, data, "--json", "--plots", "p").items

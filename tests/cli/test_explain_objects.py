@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from pellucid.cli.explain_targets import Wanted, check_wanted
+from pellucid.errors import PellucidError
 from pellucid.models import build
 from pellucid.structures import Classes
 
@@ -21,10 +24,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("detector")
     torch.manual_seed(0)
     paths = {}
-    for name, recipe in (("boxes", "faster_rcnn"), ("masks", "mask_rcnn"), ("crops", "localizer")):
-        settings = {} if name == "crops" else {**TINY, "score_threshold": 0.0}
+    for name, recipe in (("boxes", "faster_rcnn"), ("masks", "mask_rcnn"), ("located", "localizer")):
+        settings = {"size": 64} if name == "located" else {**TINY, "score_threshold": 0.0}
         model = build(recipe, Classes(("cell", "dust")), pretrained=False, **settings)
-        if name != "crops":
+        if name != "located":
             for parameter in model.network.predictor.parameters():  # type: ignore[union-attr]
                 torch.nn.init.normal_(parameter, std=0.3)
         paths[name] = str(model.save(folder / f"{name}.safetensors"))
@@ -84,6 +87,20 @@ def test_parts_classes_and_missed_objects(pellucid: Run, files: dict[str, str]) 
     assert missed.items[0]["targets"] == [{"missed": "cell@10,10,40,45"}]
 
 
+def test_a_localizers_class_and_box_are_explained(pellucid: Run, files: dict[str, str]) -> None:
+    for part, layer in (("score", "trunk"), ("top", "boxes.1")):
+        answer = pellucid("explain", files["photo"], "--model", files["located"], "--part", part, "--json")
+        assert answer.code == 0, answer.err
+        (item,) = answer.items
+        assert len(item["predictions"]) == 1
+        assert {one["layer"] for one in item["maps"] if one["method"] == "grad_cam"} == {layer}
+
+
+def test_a_model_that_keeps_no_trace_is_refused() -> None:
+    with pytest.raises(PellucidError, match="keeps no trace of its objects; give a classifier, rcnn-imagenet, or"):
+        check_wanted(SimpleNamespace(name="mine"), Wanted((), 1))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -93,7 +110,7 @@ def test_parts_classes_and_missed_objects(pellucid: Run, files: dict[str, str]) 
         (("--model", "{boxes}", "--missed", "cat@1,2,30,40"), "unknown class 'cat'"),
         (("--model", "{boxes}", "--missed", "cell@30,2,3,40"), "x1 < x2"),
         (("--model", "{boxes}", "-t", "cat"), "unknown class 'cat'"),
-        (("--model", "{crops}",), "explains none of its objects yet"),
+        (("--model", "{located}", "--part", "mask"), "gives no masks"),
         (("--part", "left"), "is a classifier and finds no objects"),
         (("--missed", "cell@1,2,30,40"), "is a classifier and finds no objects"),
         (("--method", "d_rise"), "is no object"),

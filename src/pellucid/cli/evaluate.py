@@ -49,6 +49,7 @@ class Asked:
 
     per_class: bool
     errors: bool
+    waterfall: bool
     bootstrap: int
     seed: int
     ties: bool
@@ -87,17 +88,23 @@ def run(
         check_folder(wanted.plots)
     if protocol is not None:
         _check(protocol, wanted)
-    name = ""
+    name, tally = "", None
     if is_model(truth):
         from pellucid.cli.evaluate_model import judged_model
 
         def check(protocol: str) -> None:
             _check(protocol, wanted)
 
-        ran = judged_model(truth, predictions, split, protocol, running, check)
+        if wanted.waterfall:
+            from pellucid.metrics.detection.waterfall import WaterfallTally
+
+            tally = WaterfallTally()
+        ran = judged_model(truth, predictions, split, protocol, running, check, None if tally is None else tally.add)
         name, dataset, said, protocols = ran.model.name, ran.dataset, ran.said, ran.protocols
     else:
         running.check_absent()
+        if wanted.waterfall:
+            raise PellucidError("--waterfall: follows objects through a model; give one in place of the truth")
         protocols = [protocol or "coco"]
         _check(protocols[0], wanted)
         dataset = opened(truth, split)
@@ -109,14 +116,20 @@ def run(
         )
         for one in protocols
     }
+    waterfall = None if tally is None else tally.waterfall()
     if json_output:
         records = {one: finite(_record(each.score, each.found, each.written)) for one, each in judged.items()}
         made: dict[str, Any] = {"protocols": records} if several else next(iter(records.values()))
-        print_json(({"model": name} if name else {}) | made)
+        lost = {} if waterfall is None else {"waterfall": finite(waterfall.record())}
+        print_json(({"model": name} if name else {}) | made | lost)
         return
     blocks = [[name]] if name else []
     for each in judged.values():
         blocks += _lines(each.score, each.found, wanted.per_class, each.written)
+    if waterfall is not None:
+        from pellucid.report.scores.analyses import waterfall_lines
+
+        blocks.append(waterfall_lines(waterfall))
     print(lines_of(blocks))
 
 

@@ -38,9 +38,9 @@ class JudgedModel:
     own: list[int | None]
 
 
-Seen = Callable[[int, Annotations, list[int | None]], None]
-"""Told of an image's index in the data set, what the model says of it, in the data's classes and with its trace, and
-for each class of the data which of the model's it is."""
+Seen = Callable[[Annotations, Annotations, list[int | None]], object]
+"""Told of what is true of an image, what the model says of it, in the data's classes and with its trace, and for each
+class of the data which of the model's it is."""
 
 
 def judged_model(
@@ -77,7 +77,7 @@ def judged_model(
         classes, places = _united(dataset, network.classes)
     own = [places.index(index) if index in places else None for index in range(len(classes))]
     defects = Defects()
-    tell = None if seen is None else lambda index, said: seen(index, said, own)
+    tell = None if seen is None else lambda index, said: seen(dataset.sample(index).annotations, said, own)
     said, read = _predicted(network, dataset, classes, places, running.batch, defects, tell)
     if len(read) < len(dataset):
         dataset = dataset.subset(read)
@@ -145,7 +145,7 @@ def _predicted(
     places: Sequence[int | None],
     batch_size: int,
     defects: Defects,
-    tell: Callable[[int, Annotations], None] | None,
+    tell: Callable[[int, Annotations], object] | None,
 ) -> tuple[list[Annotations], list[int]]:
     """What the model says of each image that can be read, in the classes given, and which those are."""
 

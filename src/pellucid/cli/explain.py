@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pellucid.cli.common import check_folder, complain, load_any, paused, print_json, progress_bar, write_json
@@ -20,6 +19,7 @@ from pellucid.explain.attribution import explain_subject, method_named, named_la
 from pellucid.explain.attribution.explanation import plain_name
 from pellucid.explain.faithfulness import check_subject
 from pellucid.explain.rectifiers import UndefinedMethodError
+from pellucid.explain.regions import box_region
 from pellucid.explain.subject import Subject
 from pellucid.models import Classifier, PhotoModel
 from pellucid.report.check import check_lines, check_table
@@ -283,10 +283,7 @@ def _region(text: str, photo: Tensor) -> Tensor:
     H, W = photo.shape[-2:]
     box = _box(text)
     if box is not None:
-        x1, y1, x2, y2 = box
-        rows = torch.arange(H)[:, None] + 0.5
-        columns = torch.arange(W)[None] + 0.5
-        mask = (rows > y1) & (rows < y2) & (columns > x1) & (columns < x2)
+        mask = box_region(box, (H, W))
     else:
         mask = read_photo(text).amax(0) > 0
         if mask.shape != (H, W):

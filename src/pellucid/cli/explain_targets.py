@@ -55,8 +55,8 @@ def check_wanted(model: PhotoModel, wanted: Wanted) -> None:
         return
     if not hasattr(model, "traced"):
         raise PellucidError(
-            f"{model.name}: explains none of its objects yet; give a classifier, or a trained rcnn, fast_rcnn, "
-            "faster_rcnn, mask_rcnn or keypoint_rcnn"
+            f"{model.name}: keeps no trace of its objects; give a classifier, rcnn-imagenet, or a trained localizer, "
+            "rcnn, fast_rcnn, faster_rcnn, mask_rcnn or keypoint_rcnn"
         )
     if wanted.part not in PARTS:
         raise PellucidError(f"--part {wanted.part}: no such part{nearest(wanted.part, PARTS)}; {', '.join(PARTS)}")
@@ -89,8 +89,7 @@ def _classes(model: PhotoModel, subject: Subject, photo: Tensor, wanted: Wanted)
 
 
 def _objects(model: PhotoModel, subject: Subject, photo: Tensor, wanted: Wanted) -> Targets:
-    with torch.inference_mode():
-        said = model.from_frame(subject.frame, subject.placements)[0]
+    said = subject.keep()[0]
     objects = said.instances
     assert objects is not None
     scores = [] if objects.scores is None else objects.scores.tolist()

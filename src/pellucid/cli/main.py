@@ -19,6 +19,9 @@ from pellucid.cli import data_commands  # noqa: F401
 from pellucid.cli import score_commands  # noqa: F401
 
 # isort: split
+from pellucid.cli import why_commands  # noqa: F401
+
+# isort: split
 from pellucid.cli import train_commands  # noqa: F401
 
 # isort: split

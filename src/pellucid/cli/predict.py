@@ -26,7 +26,7 @@ from pellucid.data.predicted import (
 from pellucid.errors import PellucidError
 from pellucid.files import written_whole
 from pellucid.models import Detector, PhotoModel
-from pellucid.models.predicting import choose, predict_each, renamed, united
+from pellucid.models.predicting import choosing, predict_each, renamed, united
 from pellucid.report.annotated import draw_annotations
 from pellucid.structures import Annotations, Instances, Sample
 
@@ -93,7 +93,7 @@ def run(
         check_folder(out)
     images = find_images(sources, split, out or OUT)
     network = _loaded(model, checkpoint, classes, device)
-    choose(network, score_threshold, iou_threshold)
+    network = choosing(network, score_threshold, iou_threshold)
     form = _form(network, format, images) if out is not None else ""
     request = Request(network, images, _least(network, score_threshold), score_threshold, top_k, draw, out, batch_size)
     found = Found()

@@ -18,7 +18,7 @@ Truth = Annotated[
         show_default=False,
     ),
 ]
-_PREDICTED = (
+PREDICTED = (
     "a COCO results file (JSON), a folder of VOC or YOLO results, a CSV as ImageNet's and Open Images' contests take "
     "it, any data set of the same images, or probabilities:FOLDER of grey images"
 )
@@ -71,7 +71,7 @@ def evaluate(
         str,
         typer.Argument(
             metavar="PREDICTIONS|DATA",
-            help=f"What a network said: {_PREDICTED}. Behind a model: the annotated data set.",
+            help=f"What a network said: {PREDICTED}. Behind a model: the annotated data set.",
             show_default=False,
         ),
     ],
@@ -90,6 +90,12 @@ def evaluate(
     errors: Annotated[
         bool,
         typer.Option("--errors", help="What kinds of errors there are, what each costs, and the worst of them."),
+    ] = False,
+    waterfall: Annotated[
+        bool,
+        typer.Option(
+            "--waterfall", help="At which stage of a model each object that it does not find was lost, added up."
+        ),
     ] = False,
     bootstrap: Replicates = 0,
     seed: Seed = 0,
@@ -157,6 +163,7 @@ def evaluate(
         split=split,
         per_class=per_class,
         errors=errors,
+        waterfall=waterfall,
         bootstrap=bootstrap,
         seed=seed,
         ties=ties,

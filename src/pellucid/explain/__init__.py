@@ -11,7 +11,7 @@ from pellucid.explain.blocks import (
     neuron_groups,
 )
 from pellucid.explain.expressions import parse_objective
-from pellucid.explain.faithfulness import Faithfulness, check, deletion, energy_inside, insertion, pointing_game
+from pellucid.explain.faithfulness import Faithfulness, check, deletion, insertion
 from pellucid.explain.influence import class_influence
 from pellucid.explain.kernels import first_kernels
 from pellucid.explain.objectives import (
@@ -24,7 +24,9 @@ from pellucid.explain.objectives import (
     of_predictions,
 )
 from pellucid.explain.objects import box_edge, detection, instead_of, keypoint, mask, missed
+from pellucid.explain.quick_test import QuickTest, quick_test
 from pellucid.explain.receptive import ReceptiveField, receptive_fields
+from pellucid.explain.regions import energy_inside, pointing_game
 from pellucid.explain.search import Found, Hit, Ranking, search
 from pellucid.explain.synthesis import Synthesis, caricature, deep_dream, interpolate, similarity, synthesize
 from pellucid.explain.watching import Watch, watch
@@ -40,6 +42,7 @@ __all__ = [
     "Hit",
     "NeuronGroups",
     "Objective",
+    "QuickTest",
     "Ranking",
     "ReceptiveField",
     "Synthesis",
@@ -73,6 +76,7 @@ __all__ = [
     "of_predictions",
     "parse_objective",
     "pointing_game",
+    "quick_test",
     "receptive_fields",
     "search",
     "similarity",

@@ -3,43 +3,18 @@
 Deletion, insertion, randomisation, and agreement with a known region.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torchvision.transforms.v2.functional import gaussian_blur
+from torch import nn
 
-from pellucid.errors import PellucidError
-from pellucid.explain.attribution import Explanation, explain_subject
-from pellucid.explain.attribution.gradients import BATCH
-from pellucid.explain.forward import followed, objective_values
-from pellucid.explain.objectives import Asked, Objective, as_objective
-from pellucid.explain.randomisation import RandomisationCheck, edges, likeness, randomised
+from pellucid.explain.attribution import Explanation
+from pellucid.explain.curves import ChangedImages, Curve, by_chance, strongest_first
+from pellucid.explain.objectives import Asked, as_objective
+from pellucid.explain.randomisation import RandomisationCheck, Report, randomisation_checks
+from pellucid.explain.regions import Truth, energy_inside, named_objectives, place_in_frame, pointing_game, regions_of
 from pellucid.explain.subject import Subject
 from pellucid.structures import Photo
-
-Report = Callable[[str], None]
-"""Called with a few words at each step of a long check."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """An objective's value as pixels are deleted or inserted in a map's order, the strongest first.
-
-    ``shares``: the share of pixels done, 0 to 1. ``values``: a class's probability; for other objectives the value,
-    scaled so that the whole image is 1 and the image with everything hidden 0.
-    """
-
-    shares: tuple[float, ...]
-    values: tuple[float, ...]
-
-    @property
-    def area(self) -> float:
-        """The area under the curve by the trapezoid rule."""
-        steps = zip(self.shares, self.shares[1:], self.values, self.values[1:], strict=False)
-        return sum((b - a) * (u + v) / 2 for a, b, u, v in steps)
 
 
 @dataclass(frozen=True)
@@ -78,6 +53,11 @@ class Faithfulness:
         """Whether both areas are no better than those of a random order."""
         return self.deletion.area >= self.random_deletion and self.insertion.area <= self.random_insertion
 
+    @property
+    def better_than_chance(self) -> bool:
+        """Whether both areas are better than those of a random order."""
+        return self.deletion.area < self.random_deletion and self.insertion.area > self.random_insertion
+
     def figures(self) -> dict[str, float | bool | list[str]]:
         """The figures by name, for JSON."""
         found: dict[str, float | bool | list[str]] = {
@@ -110,31 +90,22 @@ def failure_words(checks: Sequence[Faithfulness]) -> list[str]:
     return words
 
 
-def deletion(
-    model: nn.Module, photo: Photo, objective: Objective | str | int, explanation: Explanation, *, steps: int = 15
-) -> Curve:
+def deletion(model: nn.Module, photo: Photo, objective: Asked, explanation: Explanation, *, steps: int = 15) -> Curve:
     """The objective as the map's strongest pixels are replaced by the image's mean colour, step by step."""
-    return _curve(Subject(model, photo), as_objective(objective), _order(explanation), steps, insert=False)
+    return _curve(model, photo, objective, explanation, steps, insert=False)
 
 
-def insertion(
-    model: nn.Module, photo: Photo, objective: Objective | str | int, explanation: Explanation, *, steps: int = 15
-) -> Curve:
+def insertion(model: nn.Module, photo: Photo, objective: Asked, explanation: Explanation, *, steps: int = 15) -> Curve:
     """The objective as the map's strongest pixels are put back into a blurred image, step by step."""
-    return _curve(Subject(model, photo), as_objective(objective), _order(explanation), steps, insert=True)
+    return _curve(model, photo, objective, explanation, steps, insert=True)
 
 
-def pointing_game(explanation: Explanation, truth: Tensor) -> bool:
-    """Whether the strongest pixel of a map lies in a true region, a mask (H, W) of the photo."""
-    inside = _region(explanation, truth)
-    return bool(inside.flatten()[_of_one_image(explanation).argmax()])
-
-
-def energy_inside(explanation: Explanation, truth: Tensor) -> float:
-    """The share of a map's positive sum that lies in a true region, a mask (H, W) of the photo; 0 for an empty map."""
-    strength = _of_one_image(explanation).clamp(min=0)
-    total = float(strength.sum())
-    return float(strength[_region(explanation, truth)].sum()) / total if total > 0 else 0.0
+def _curve(
+    model: nn.Module, photo: Photo, asked: Asked, explanation: Explanation, steps: int, *, insert: bool
+) -> Curve:
+    objective = as_objective(asked)
+    order = strongest_first(explanation)
+    return ChangedImages(Subject(model, photo), [objective]).curve(str(objective), order, steps, insert=insert)
 
 
 def check(
@@ -143,7 +114,7 @@ def check(
     objectives: Sequence[Asked],
     explanations: Sequence[Explanation],
     *,
-    truth: Tensor | None = None,
+    truth: Truth | None = None,
     steps: int = 15,
     stages: int = 4,
     seed: int = 0,
@@ -151,9 +122,13 @@ def check(
 ) -> list[Faithfulness]:
     """Every test on every map of one photo, in the explanations' order.
 
-    ``explanations``: maps of the given objectives. ``truth``: a mask (H, W) of the photo. ``steps``: points of the
-    deletion and insertion curves. ``stages``: of the randomisation. The model is left bit-identical; randomisation
-    works on a copy.
+    ``explanations``: maps of the given objectives. ``truth``: a mask (H, W) of the photo, or one for each
+    objective by its text. ``steps``: of the deletion and insertion curves. ``stages``: of the randomisation. Deletion
+    and insertion cost 2 · (``steps`` − 1) passes a map, and as many once for the random order, which all objectives
+    share. The model is left bit-identical; randomisation works on a copy.
+
+    Raises PellucidError for a map of none of the objectives, for a truth of another size than the photo's, and for two
+    objectives of one text.
     """
     return check_subject(
         Subject(model, photo),
@@ -172,163 +147,42 @@ def check_subject(
     objectives: Sequence[Asked],
     explanations: Sequence[Explanation],
     *,
-    truth: Tensor | None = None,
+    truth: Truth | None = None,
     steps: int = 15,
     stages: int = 4,
     seed: int = 0,
     report: Report | None = None,
 ) -> list[Faithfulness]:
     """As :func:`check`, on a photo that a subject has prepared already."""
-    asked: dict[str, Objective] = {}
-    for objective in map(as_objective, objectives):
-        if str(objective) in asked:
-            raise PellucidError(f"two objectives are called '{objective}'; give each a text of its own")
-        asked[str(objective)] = objective
-    for explanation in explanations:
-        if explanation.target not in asked:
-            raise PellucidError(f"a map of '{explanation.target}' can't be checked: it is none of the objectives")
+    asked = named_objectives(objectives, explanations)
+    regions = regions_of(truth, asked)
     say = report or (lambda text: None)
-    generator = torch.Generator().manual_seed(seed)
-    h, w = subject.frame.shape[-2:]
-    by_chance = torch.randperm(h * w, generator=generator)
-    chance: dict[str, tuple[float, float]] = {}
-    for name, objective in asked.items():
-        say(f"random order, {name}")
-        areas = [_curve(subject, objective, by_chance, steps, insert=insert).area for insert in (False, True)]
-        chance[name] = (areas[0], areas[1])
+    found = {name: place_in_frame(subject, objective) for name, objective in asked.items()}
+    places = {name: place for name, place in found.items() if place is not None}
+    changed = ChangedImages(subject, list(asked.values()))
+    order = by_chance(changed.frame, seed)
+    say("random order")
+    chance = [changed.curves(order, steps, insert=insert) for insert in (False, True)]
     curves = []
     for explanation in explanations:
         say(f"deletion and insertion, {explanation.method}, {explanation.target}")
-        order = _order(explanation)
-        curves.append(
-            [_curve(subject, asked[explanation.target], order, steps, insert=insert) for insert in (False, True)]
-        )
-    checks = _randomisation(subject, asked, explanations, stages, seed, say)
+        order = strongest_first(explanation)
+        curves.append([changed.curve(explanation.target, order, steps, insert=insert) for insert in (False, True)])
+    checks = randomisation_checks(
+        subject, changed.objectives, explanations, places=places, stages=stages, seed=seed, report=say
+    )
     return [
         Faithfulness(
             method=explanation.method,
             target=explanation.target,
             deletion=curve[0],
             insertion=curve[1],
-            random_deletion=chance[explanation.target][0],
-            random_insertion=chance[explanation.target][1],
+            random_deletion=chance[0][explanation.target].area,
+            random_insertion=chance[1][explanation.target].area,
             randomisation=checked,
-            pointing=None if truth is None else pointing_game(explanation, truth),
-            energy_inside=None if truth is None else energy_inside(explanation, truth),
+            pointing=None if region is None else pointing_game(explanation, region),
+            energy_inside=None if region is None else energy_inside(explanation, region),
         )
         for explanation, curve, checked in zip(explanations, curves, checks, strict=True)
+        for region in [regions.get(explanation.target)]
     ]
-
-
-def _cheaper(subject: Subject) -> dict[str, dict[str, Any]]:
-    """Settings for the randomisation check, which compares like with like: few, fixed passes on both networks."""
-    return {
-        "rise": {"masks": 128},
-        "d_rise": {"masks": 128},
-        "occlusion": {"stride": max(1, min(subject.frame.shape[-2:]) // 7)},
-        "smooth_grad": {"samples": 8},
-        "integrated_gradients": {"steps": 8},
-    }
-
-
-def _randomisation(
-    subject: Subject,
-    asked: dict[str, Objective],
-    explanations: Sequence[Explanation],
-    stages: int,
-    seed: int,
-    say: Report,
-) -> list[RandomisationCheck]:
-    wanted: dict[tuple[str, str | None], list[str]] = {}
-    for e in explanations:
-        wanted.setdefault((e.method, e.layer), []).append(e.target)
-    cheaper = _cheaper(subject)
-
-    # noise has other detections, or none
-    there = followed(subject, subject.frame[:1], list(asked.values()))
-
-    def maps(of: Subject) -> dict[tuple[str, str | None, str], Tensor]:
-        found = {}
-        for (method, layer), targets in wanted.items():
-            options = cheaper.get(method, {})
-            for made in explain_subject(
-                of, [o for o in there if str(o) in targets], method=method, layer=layer, **options
-            ):
-                found[method, layer, made.target] = made.strength()
-        return found
-
-    say("maps of the network as it is")
-    original = maps(subject)
-    shares: list[float] = []
-    similarities: dict[tuple[str, str | None, str], list[float]] = {key: [] for key in original}
-    for share, noise in randomised(subject, stages=stages, seed=seed):
-        say(f"maps with {share:.0%} of the layers randomised")
-        shares.append(share)
-        for key, strength in maps(noise).items():
-            similarities[key].append(likeness(original[key], strength))
-    outline = edges(subject.frame)[0]
-    return [
-        RandomisationCheck(
-            tuple(shares),
-            tuple(similarities[e.method, e.layer, e.target]),
-            likeness(original[e.method, e.layer, e.target], outline),
-        )
-        for e in explanations
-    ]
-
-
-def _of_one_image(explanation: Explanation) -> Tensor:
-    """(h, w): a map's strength. Raises PellucidError for the maps of a batch."""
-    strength = explanation.strength()
-    if strength.ndim != 2:
-        raise PellucidError(f"a map of shape {tuple(strength.shape)} can't be checked; check one image at a time")
-    return strength
-
-
-def _order(explanation: Explanation) -> Tensor:
-    """Pixel indices (h·w,), strongest first; equal ones in reading order."""
-    return _of_one_image(explanation).flatten().argsort(descending=True, stable=True).cpu()
-
-
-def _curve(subject: Subject, objective: Objective, order: Tensor, steps: int, *, insert: bool) -> Curve:
-    if steps < 1:
-        raise PellucidError(f"steps={steps}: give at least 1")
-    image = subject.frame[:1]
-    (objective,) = followed(subject, image, [objective])
-    h, w = image.shape[-2:]
-    if len(order) != h * w:
-        raise PellucidError(
-            f"the map has {len(order)} pixels, the network's frame {w}×{h}; explain and check the same photo"
-        )
-    hidden = _blurred(image) if insert else image.mean((2, 3), keepdim=True).expand_as(image)
-    rank = torch.empty(h * w, dtype=torch.long)
-    rank[order] = torch.arange(h * w)
-    done = (torch.arange(steps + 1) * (h * w) / steps).round()
-    changed = (rank.view(1, 1, h, w) < done.view(-1, 1, 1, 1)).to(image.device)
-    values: list[float] = []
-    for some in changed.split(BATCH):
-        shown = some if insert else ~some
-        batch = torch.where(shown, image, hidden)
-        values += objective_values(subject, batch, [objective], probabilities=True)[:, 0].tolist()
-    if objective.probability is None:  # no natural scale: whole image 1, all hidden 0
-        whole, none = (values[-1], values[0]) if insert else (values[0], values[-1])
-        span = whole - none
-        values = [(v - none) / span if span else 0.0 for v in values]
-    return Curve(tuple((done / (h * w)).tolist()), tuple(values))
-
-
-def _blurred(image: Tensor) -> Tensor:
-    side = min(image.shape[-2:])
-    kernel = min(51, side - 1 + side % 2)
-    return gaussian_blur(image, [kernel, kernel], [kernel / 5, kernel / 5]) if kernel >= 3 else image
-
-
-def _region(explanation: Explanation, truth: Tensor) -> Tensor:
-    """A photo's mask in the map's frame, as bool. Raises PellucidError for a mask of another size."""
-    truth = torch.as_tensor(truth)
-    if tuple(truth.shape) != explanation.placement.photo:
-        H, W = explanation.placement.photo
-        raise PellucidError(
-            f"the truth mask is {'×'.join(str(s) for s in reversed(truth.shape))}, the photo {W}×{H}; they must agree"
-        )
-    return explanation.placement.to_frame(truth.to(explanation.frame_map)) >= 0.5

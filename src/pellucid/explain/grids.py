@@ -98,7 +98,10 @@ def _find_last_conv(subject: Subject) -> str:
     began = [before for module, before in recorded.entered if "attention" in type(module).__name__.lower()]
     step = _choose(steps, began)
     if step is None:
-        raise PellucidError("this network has no layer whose activation covers the image; name one with layer=")
+        raise PellucidError(
+            "this network has no layer whose activation covers the image; name one with layer=, or take a method that "
+            "needs none, such as saliency"
+        )
     return recorded.text(step.of)
 
 

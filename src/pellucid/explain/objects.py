@@ -59,7 +59,11 @@ def detection(k: int) -> Objective:
 
 
 def box_edge(k: int, edge: Edge) -> Objective:
-    """Where an edge of the k-th object's box lies, in the photo's pixels: 'left', 'top', 'right' or 'bottom'."""
+    """Where an edge of the k-th object's box lies, in the photo's pixels: 'left', 'top', 'right' or 'bottom'.
+
+    In changed images it has a share in place of a probability: 1 where the edge stays, 0 where it moved by the box's
+    width or height.
+    """
     _whole(k, "box_edge")
     if edge not in _EDGES:
         raise PellucidError(f"edge '{edge}': give {', '.join(_EDGES)}")
@@ -73,7 +77,12 @@ def box_edge(k: int, edge: Edge) -> Objective:
             trace = _trace(other)
             return trace.boxes_of(label)[_nearest(trace, place, label), side]
 
-        return _objective(f"{edge} edge of detection {k}", there)
+        extent = max(place[side % 2 + 2] - place[side % 2], 1.0)
+
+        def kept(other: Annotations) -> Tensor:
+            return (1 - (there(other) - place[side]).abs() / extent).clamp(min=0)
+
+        return _objective(f"{edge} edge of detection {k}", there, chance=kept)
 
     return _objective(
         f"{edge} edge of detection {k}", lambda said: _objects(said, k).boxes[k, side], follow=follow, traced=False

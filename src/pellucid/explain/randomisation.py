@@ -8,16 +8,24 @@ detector, which never looks at the network, is the extreme case and the yardstic
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.errors import PellucidError
+from pellucid.explain.attribution import Explanation, explain_subject
+from pellucid.explain.objectives import Objective
 from pellucid.explain.subject import Subject
+
+Report = Callable[[str], None]
+"""Called with a few words at each step of a long check."""
+
+_Key = tuple[str, str | None, str]
+"""A map's method, layer and target."""
 
 
 def weighted_layers(network: nn.Module) -> list[str]:
@@ -42,7 +50,6 @@ def randomised(subject: Subject, *, stages: int = 4, seed: int = 0) -> Iterator[
         )
     generator = torch.Generator().manual_seed(seed)
     other = copy.copy(subject)
-    other.kept = None
     other.model = copy.deepcopy(subject.model)
     other.network = other.model.network if subject.network is not subject.model else other.model  # type: ignore[assignment]
     from_top = weighted_layers(other.network)[::-1]
@@ -55,6 +62,7 @@ def randomised(subject: Subject, *, stages: int = 4, seed: int = 0) -> Iterator[
         for name in from_top[done:upto]:
             _randomise(modules[name], generator)
         done = max(done, upto)
+        other.kept = None  # what was said at the stage before
         _refit_statistics(other, [modules[name] for name in from_top[:done]])
         yield done / len(from_top), other
 
@@ -169,3 +177,75 @@ def likeness(a: Tensor, b: Tensor) -> float:
     High only where both the structure and the order of the pixels agree.
     """
     return min(similarity(a, b), rank_correlation(a, b))
+
+
+def randomisation_checks(
+    subject: Subject,
+    objectives: Sequence[Objective],
+    explanations: Sequence[Explanation],
+    *,
+    places: Mapping[str, Tensor] | None = None,
+    stages: int = 4,
+    seed: int = 0,
+    report: Report,
+) -> list[RandomisationCheck]:
+    """How much of each map is left on networks of noise, in the explanations' order.
+
+    ``objectives``: as they are asked of networks that find other objects, or none (``forward.followed``), by the maps'
+    targets. ``places``: bool (h, w) of the frame for objectives of objects, to the box around which the comparison is
+    kept: the question itself says where to look, and a map that is empty elsewhere on both networks would seem to stay.
+    Methods that need many passes are run with fewer of them, on the network as it is as well.
+    """
+
+    def cut(strength: Tensor, target: str) -> Tensor:
+        place = (places or {}).get(target)
+        return strength if place is None else strength[_around(place.any(1)), _around(place.any(0))]
+
+    report("maps of the network as it is")
+    # Where a detector's own choice of layers was explained, noise makes its own too: it may read an object elsewhere.
+    plan: dict[_Key, str | None] = {(e.method, e.layer, e.target): None for e in explanations}
+    original = {key: made for key, made in _maps(subject, objectives, plan).items() if made.layer == key[1]}
+    plan = {key: None if key in original else key[1] for key in plan}
+    original |= _maps(subject, objectives, {key: layer for key, layer in plan.items() if key not in original})
+    shares: list[float] = []
+    similarities: dict[_Key, list[float]] = {key: [] for key in plan}
+    for share, noise in randomised(subject, stages=stages, seed=seed):
+        report(f"maps with {share:.0%} of the layers randomised")
+        shares.append(share)
+        if subject.kept is not None:
+            noise.keep()
+        for key, made in _maps(noise, objectives, plan).items():
+            both = [cut(one.strength(), key[2]) for one in (original[key], made)]
+            similarities[key].append(likeness(both[0], both[1]))
+    outline = edges(subject.frame)[0]
+    to_edges = {key: likeness(cut(own.strength(), key[2]), cut(outline, key[2])) for key, own in original.items()}
+    keys = [(e.method, e.layer, e.target) for e in explanations]
+    return [RandomisationCheck(tuple(shares), tuple(similarities[key]), to_edges[key]) for key in keys]
+
+
+def _around(marked: Tensor) -> slice:
+    """From the first to the last that is marked."""
+    there = marked.nonzero()[:, 0]
+    return slice(int(there[0]), int(there[-1]) + 1)
+
+
+def _maps(
+    subject: Subject, objectives: Sequence[Objective], plan: Mapping[_Key, str | None]
+) -> dict[_Key, Explanation]:
+    """The planned maps, each made at the layer given for it; those of one method and layer share their passes."""
+    settings: dict[str, dict[str, Any]] = {
+        "rise": {"masks": 128},
+        "d_rise": {"masks": 64},
+        "occlusion": {"stride": max(1, min(subject.frame.shape[-2:]) // 7)},
+        "smooth_grad": {"samples": 8},
+        "integrated_gradients": {"steps": 8},
+    }
+    found: dict[_Key, Explanation] = {}
+    for method, layer in dict.fromkeys((key[0], layer) for key, layer in plan.items()):
+        keys = {key[2]: key for key, own in plan.items() if (key[0], own) == (method, layer)}
+        asked = [objective for objective in objectives if str(objective) in keys]
+        options = settings.get(method, {})
+        found |= {
+            keys[made.target]: made for made in explain_subject(subject, asked, method=method, layer=layer, **options)
+        }
+    return found

@@ -195,11 +195,11 @@ class Detector(PhotoModel):
     def _choose(self, thresholds: Mapping[str, float]) -> None:
         """Takes thresholds that were checked."""
 
-    def from_trace(self, trace: Trace) -> Annotations:
+    def from_trace(self, trace: Trace, *, parts: bool = True) -> Annotations:
         """What it reports of an image by a trace that the same network kept, with the trace of that.
 
-        The network is not run again, but for its heads of masks and keypoints. Raises PellucidError for a model that
-        keeps no traces.
+        The network is not run again, but for its heads of masks and keypoints, and these only for ``parts``. Raises
+        PellucidError for a model that keeps no traces.
         """
         raise PellucidError(f"{self.name}: keeps no trace of its candidates")
 

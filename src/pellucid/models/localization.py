@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from pellucid.errors import PellucidError, nearest
 from pellucid.models.base import Detector
 from pellucid.models.catalogue import EMBEDDED
+from pellucid.models.localization_trace import LocalizerTrace
 from pellucid.models.preprocessing import Preprocessing
 from pellucid.models.region.rcnn_trunk import Trunk, make_trunk
 from pellucid.ops.boxes import pairwise_giou
 from pellucid.structures import Annotations, Classes, Instances, Photo, Placement
+from pellucid.structures.trace import Trace
 
 _BOX_LOSSES = ("giou", "smooth_l1")
 _BETA = 0.05
@@ -49,14 +51,21 @@ class LocalizerNetwork(nn.Module):
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        maps = self.trunk(batch)
-        logits = self.classifier(maps.mean((2, 3)))
+        return self.judged(self.trunk(batch))
+
+    def judged(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of the trunk's maps (N, C, h, w)."""
         gaps = self.boxes(F.adaptive_avg_pool2d(maps, self.cells)).unflatten(1, (-1, 2, 2))
         # the last axis: the gap before the box and the one behind it, against an extent of logit 0
         before, _, behind = (
             torch.cat((gaps[..., :1], torch.zeros_like(gaps[..., :1]), gaps[..., 1:]), -1).softmax(-1).unbind(-1)
         )
-        return logits, torch.cat((before, 1 - behind), -1)
+        return self.classified(maps), torch.cat((before, 1 - behind), -1)
+
+    def classified(self, maps: Tensor) -> Tensor:
+        """The logits alone."""
+        logits: Tensor = self.classifier(maps.mean((2, 3)))
+        return logits
 
 
 class Localizer(Detector):
@@ -70,6 +79,7 @@ class Localizer(Detector):
 
     task = "localization"
     protocols = ("ilsvrc-loc",)
+    separate_parts = ("class",)
     network: LocalizerNetwork
 
     def __init__(
@@ -86,13 +96,29 @@ class Localizer(Detector):
         return self.preprocessing.batch(self._photos(images), self.device)
 
     def from_frame(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]:
+        return [trace.annotations(kept=False) for trace in self._traces(batch, placements)]
+
+    def traced(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]:
+        """As ``from_frame``, with the trace of each image."""
+        return [trace.annotations(kept=True) for trace in self._traces(batch, placements)]
+
+    def from_trace(self, trace: Trace, *, parts: bool = True) -> Annotations:
+        assert isinstance(trace, LocalizerTrace)
+        return trace.annotations(kept=True)
+
+    def _traces(self, batch: Tensor, placements: Sequence[Placement] | None) -> list[LocalizerTrace]:
         if not len(batch):
             return []
         if placements is None:
             placements = [Placement.whole(batch.shape[-2], batch.shape[-1])] * len(batch)
-        logits, relative = self.network(self.preprocessing.normalise(batch))
+        network, guesses = self.network, self.settings["guesses"]
+        maps = network.trunk(self.preprocessing.normalise(batch))
+        logits, relative = network.judged(maps)
         self.check_finite(logits, relative)
-        return [self._said(*parts) for parts in zip(logits, relative, placements, strict=True)]
+        return [
+            LocalizerTrace(network, self.classes, placement, own, said, _on_photo(boxes, placement), guesses)
+            for own, said, boxes, placement in zip(maps, logits, relative, placements, strict=True)
+        ]
 
     def loss(
         self, images: Sequence[Photo] | Tensor, truths: Sequence[Annotations], seeds: Sequence[int] | None = None
@@ -117,17 +143,6 @@ class Localizer(Detector):
         count = len(batch)
         return {"classification": classification / count, "box": self.settings["box_weight"] * box / count}
 
-    def _said(self, logits: Tensor, relative: Tensor, placement: Placement) -> Annotations:
-        probabilities = logits.softmax(0)
-        labels = probabilities.detach().argsort(descending=True, stable=True)[: self.settings["guesses"]]
-        own = relative[labels] if self.settings["per_class"] else relative.expand(len(labels), 4)
-        x1, y1, x2, y2 = placement.box
-        boxes = own * own.new_tensor([x2 - x1, y2 - y1] * 2) + own.new_tensor([x1, y1] * 2)
-        H, W = placement.photo
-        boxes = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([W, H, W, H]))
-        found = Instances(boxes, labels, probabilities[labels], logits=logits.expand(len(labels), -1))
-        return Annotations(placement.photo, self.classes, logits, found)
-
     def _wanted(self, truth: Annotations, placement: Placement) -> tuple[int | None, Tensor | None]:
         """The class to learn, and the box, as shares of the photo; None where there is none."""
         H, W = placement.photo
@@ -146,6 +161,14 @@ class Localizer(Detector):
         if self.settings["box_loss"] == "smooth_l1":
             return F.smooth_l1_loss(guess, wanted, beta=_BETA, reduction="sum")
         return 1 - pairwise_giou(guess[None], wanted[None])[0, 0]
+
+
+def _on_photo(relative: Tensor, placement: Placement) -> Tensor:
+    """Boxes (B, 4), shares of the frame, in the photo's pixels and within it."""
+    x1, y1, x2, y2 = placement.box
+    H, W = placement.photo
+    boxes = relative * relative.new_tensor([x2 - x1, y2 - y1] * 2) + relative.new_tensor([x1, y1] * 2)
+    return torch.minimum(boxes.clamp(min=0), boxes.new_tensor([W, H, W, H]))
 
 
 def localizer(

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,26 +77,17 @@ def _plain(said: Annotations) -> Annotations:
     return replace(said, instances=objects, logits=None if said.logits is None else said.logits.cpu())
 
 
-def choose(model: PhotoModel, score_threshold: float | None = None, iou_threshold: float | None = None) -> None:
-    """Sets from which score on a detector keeps objects, and the IoU of its suppression.
+def choosing(model: PhotoModel, score: float | None = None, overlap: float | None = None) -> PhotoModel:
+    """The same network, reporting by other thresholds where they are given; see ``Detector.choosing``.
 
-    A model without such a threshold is left as it is for the score; PellucidError is raised for the IoU.
+    A model without a score threshold is given back as it is; PellucidError is raised for one without suppression.
     """
-    choices: Any = getattr(model, "choices", None)
-    for value, names in ((score_threshold, ("score_threshold",)), (iou_threshold, ("iou_threshold", "nms"))):
-        if value is None:
-            continue
-        name = next((one for one in names if hasattr(choices, one)), None)
-        if name is not None:
-            choices = replace(choices, **{name: value})
-            model.choices = choices
-            continue
-        settings = model.settings if isinstance(model, Detector) else {}
-        name = next((one for one in names if one in settings), None)
-        if name is not None:
-            settings[name] = value
-        elif names[0] == "iou_threshold":
-            raise PellucidError(f"{model.name}: has no suppression by IoU; leave the threshold out")
+    known = model.thresholds if isinstance(model, Detector) else {}
+    if overlap is not None and "overlap" not in known:
+        raise PellucidError(f"{model.name}: has no suppression by IoU; leave the threshold out")
+    given = {"score": score, "overlap": overlap}
+    wanted = {name: value for name, value in given.items() if value is not None and name in known}
+    return model.choosing(**wanted) if isinstance(model, Detector) and wanted else model
 
 
 def agreeing(own: Classes, other: Classes) -> list[int | None]:

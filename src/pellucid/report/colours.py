@@ -52,6 +52,13 @@ def overlay(photo: Pixels, heat: NDArray[np.floating]) -> Pixels:
     return np.round((1 - alpha) * muted(photo) + 255 * alpha * colours[level]).astype(np.uint8)
 
 
+def heat_rgba(heat: NDArray[np.floating]) -> Pixels:
+    """Heat (H, W), clipped to [0, 1], as a layer to be laid over a picture: (H, W, 4) uint8, transparent where cold."""
+    colours, opacity = _heat_table()
+    level = np.round(np.nan_to_num(np.clip(heat, 0, 1)) * (_LEVELS - 1)).astype(np.intp)
+    return np.round(255 * np.concatenate((colours, opacity), 1)[level]).astype(np.uint8)
+
+
 def heat_ramp(width: int, height: int) -> Pixels:
     """The colour bar of ``overlay``: heat 0 at the left to 1 at the right, over mid-grey; (height, width, 3) uint8."""
     heat = np.broadcast_to(np.linspace(0, 1, width), (height, width))

@@ -1,5 +1,6 @@
 """Photos: reading one from whatever holds it, and finding those of a folder."""
 
+import io
 import os
 import re
 import warnings
@@ -79,6 +80,12 @@ def read_photo(photo: Photo) -> Tensor:
     raise PellucidError(f"a photo is a path, a PIL image, an array or a tensor, not a {type(photo).__name__}")
 
 
+def photo_from_bytes(data: bytes, name: str, limit: int = MAX_PIXELS) -> Tensor:
+    """As ``read_photo``, of a photo's file in memory. ``name``: what errors call it. ``limit``: the most pixels."""
+    with opened_bytes(data, name, limit) as image:
+        return _from_pil(image, name, limit)
+
+
 def find_photos(paths: Iterable[str | Path]) -> list[Path]:
     """The photos that a list of files and folders names: files as given and in order, folders as what they hold.
 
@@ -142,15 +149,30 @@ def opened_photo(path: Path) -> Iterator[Image.Image]:
         raise PellucidError(f"{str(path)!r}: not a file name ({error}); check the path") from error
     if not start:
         raise PellucidError(f"{path}: the file is empty (0 bytes); download or save it again")
-    Image.init()
-    formats = [f for f in _FORMATS if f in Image.OPEN]
-    with _in_one_line(str(path), start), Image.open(path, formats=formats) as image:
-        _check_size(image, str(path))
+    with _opened(path, str(path), start, MAX_PIXELS) as image:
         yield image
 
 
 @contextmanager
-def _in_one_line(name: str, start: bytes = b"") -> Iterator[None]:
+def opened_bytes(data: bytes, name: str, limit: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """As ``opened_photo``, of a photo's file in memory. ``name``: what errors call it. ``limit``: the most pixels."""
+    if not data:
+        raise PellucidError(f"{name}: the file is empty (0 bytes); download or save it again")
+    with _opened(io.BytesIO(data), name, data[:4096], limit) as image:
+        yield image
+
+
+@contextmanager
+def _opened(source: Path | io.BytesIO, name: str, start: bytes, limit: int) -> Iterator[Image.Image]:
+    Image.init()
+    formats = [f for f in _FORMATS if f in Image.OPEN]
+    with _in_one_line(name, start, limit), Image.open(source, formats=formats) as image:
+        _check_size(image, name, limit)
+        yield image
+
+
+@contextmanager
+def _in_one_line(name: str, start: bytes = b"", limit: int = MAX_PIXELS) -> Iterator[None]:
     """Turns whatever Pillow raises on bad image bytes, which is many kinds, into PellucidError; hides its warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -162,7 +184,7 @@ def _in_one_line(name: str, start: bytes = b"") -> Iterator[None]:
             raise PellucidError(f"{name}: {_what_it_is(start)}") from error
         except Image.DecompressionBombError as error:
             pixels = re.search(r"\d+", str(error))
-            raise _too_large(name, f"{int(pixels[0]):,} pixels" if pixels else "its size") from error
+            raise _too_large(name, f"{int(pixels[0]):,} pixels" if pixels else "its size", limit) from error
         except MemoryError as error:
             raise PellucidError(f"{name}: does not fit in memory; reduce it first") from error
         except Exception as error:
@@ -184,21 +206,21 @@ def _what_it_is(start: bytes) -> str:
     return "is not an image of a format that is read, or is damaged at its start; save it as JPEG or PNG"
 
 
-def _too_large(name: str, size: str) -> PellucidError:
-    return PellucidError(f"{name}: {size}, more than the {MAX_PIXELS:,} pixels that are read; reduce it first")
+def _too_large(name: str, size: str, limit: int) -> PellucidError:
+    return PellucidError(f"{name}: {size}, more than the {limit:,} pixels that are read; reduce it first")
 
 
-def _check_size(image: Image.Image, name: str) -> None:
+def _check_size(image: Image.Image, name: str, limit: int) -> None:
     width, height = image.size
     if width < 1 or height < 1:
         raise PellucidError(f"{name}: {width} × {height} pixels, which leaves nothing to see; save it again")
-    if width * height > MAX_PIXELS:
-        raise _too_large(name, f"{width} × {height} pixels")
+    if width * height > limit:
+        raise _too_large(name, f"{width} × {height} pixels", limit)
 
 
-def _from_pil(image: Image.Image, name: str) -> Tensor:
+def _from_pil(image: Image.Image, name: str, limit: int = MAX_PIXELS) -> Tensor:
     image.load()
-    _check_size(image, name)  # some formats learn their size only while decoding
+    _check_size(image, name, limit)  # some formats learn their size only while decoding
     with suppress(Exception):  # damaged metadata say nothing about the pixels, which are read
         image = ImageOps.exif_transpose(image)
     if image.mode == "F" or image.mode.startswith("I"):

@@ -14,6 +14,9 @@ from pellucid.structures import Placement
 SAVED_SIDE = 2048
 """The longest side, in pixels, at which a map is written to a file; larger photos' maps are saved reduced."""
 
+_QUANTILE_OF = 2**23
+"""The most numbers that torch takes a quantile of, about; of more a part stands for all."""
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -50,20 +53,23 @@ class Explanation:
             return self.frame_map.sum(dim=-3) if coloured else self.frame_map
         return self.frame_map.abs().amax(dim=-3) if coloured else self.frame_map.abs()
 
-    def heat(self, longest_side: int | None = None, percentile: float = 99.5) -> Tensor:
-        """(H, W) in [0, 1] on the photo, reduced to ``longest_side`` if given.
+    def level(self, percentile: float = 99.5) -> Tensor:
+        """(h, w) in [0, 1] in the network's frame: the strength, what speaks against left out, scaled for the eye.
 
-        The strength, what speaks against left out, scaled for the eye.
-
-        The given percentile of what the network saw becomes 1, so that one extreme pixel does not leave the rest dark.
+        The given percentile becomes 1, so that one extreme pixel does not leave the rest dark. It is taken of what is
+        more than a hundredth of the strongest: a map of one small object is 0 almost everywhere.
         """
-        placement = self.placement if longest_side is None else self.placement.scaled(longest_side)
         strength = self.strength().clamp(min=0)
-        top = torch.quantile(strength.flatten(), percentile / 100) if strength.numel() < 2**24 else strength.max()
-        if top <= 0:  # a sparse map can have a zero percentile and still hold something
-            top = strength.max()
-        scaled = strength / top if top > 0 else strength
-        return placement.to_photo(scaled.clamp(0, 1))
+        seen = strength[strength > strength.max() / 100]
+        if not len(seen):
+            return strength
+        seen = seen[:: -(-len(seen) // _QUANTILE_OF)]
+        return (strength / torch.quantile(seen, percentile / 100)).clamp(0, 1)
+
+    def heat(self, longest_side: int | None = None, percentile: float = 99.5) -> Tensor:
+        """(H, W) in [0, 1] on the photo, reduced to ``longest_side`` if given: see ``level``."""
+        placement = self.placement if longest_side is None else self.placement.scaled(longest_side)
+        return placement.to_photo(self.level(percentile))
 
     def save(self, directory: str | Path, stem: str | None = None) -> Path:
         """Writes the raw map as ``DIRECTORY/STEM.npz`` and returns its path.

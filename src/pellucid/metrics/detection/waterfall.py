@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pellucid.errors import PellucidError
+from pellucid.metrics.score import plain
 from pellucid.ops.boxes import pairwise_iou
 from pellucid.structures import Annotations, Instances
 from pellucid.structures.trace import FOUND, Fate, Trace
@@ -46,6 +48,10 @@ class Waterfall:
         """0 to 1; NaN without objects."""
         return self.found / self.total if self.total else float("nan")
 
+    def record(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {"total": self.total, "found": self.found, **plain({"recall": self.recall}), "lost": dict(self.lost)}
+
     @property
     def remaining(self) -> dict[str, int]:
         """Reason → how many objects were still there after that stage."""
@@ -80,7 +86,10 @@ class WaterfallTally:
         """
         number, trace = self._images, said.trace
         if trace is None:
-            raise PellucidError(f"recall waterfall: image {number} has no trace; predict with model.traced")
+            raise PellucidError(
+                f"recall waterfall: image {number} has no trace of what the model considered; leave the waterfall out, "
+                "or predict with model.traced where it keeps one"
+            )
         self._images += 1
         for reason in trace.reasons:
             self._counts.setdefault(reason, 0)

@@ -1,7 +1,7 @@
 """Finding and naming things without any training: an ImageNet classifier over selective-search proposals."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,12 +12,15 @@ from pellucid.models.catalogue import EMBEDDED
 from pellucid.models.loading import load
 from pellucid.models.norms import freeze_norms
 from pellucid.models.preprocessing import Preprocessing
+from pellucid.models.region.imagenet_judging import OF_BEST, Choice, Evidence, Judged, Looks, explained_away
+from pellucid.models.region.imagenet_trace import ImagenetTrace
 from pellucid.models.region.rcnn_crops import CONTEXT, Crops, batches
 from pellucid.models.region.rcnn_photos import CropDetector
 from pellucid.ops.boxes import pairwise_iou
 from pellucid.ops.selective_search import selective_search
 from pellucid.ops.suppression import batched_nms
-from pellucid.structures import Annotations, Instances, Photo
+from pellucid.structures import Annotations, Instances, Photo, Placement
+from pellucid.structures.trace import Trace
 
 NAME = "rcnn-imagenet"
 
@@ -40,20 +43,6 @@ _NEAREST = 12
 _NEAR = 0.5
 """A box has at most so many neighbours, all of at least this IoU, which support it and place its edges."""
 
-_OF_BEST = 0.5
-"""What is less sure than this share of the photo's best is left out."""
-
-_PREFER_LARGE = 0.25
-_SMALL_IS_DOUBTFUL = 0.1
-
-
-@dataclass
-class _Looks:
-    """What the closer looks say of boxes: log-probabilities (N, K) with little and more context, and painted over."""
-
-    inside: Tensor
-    outside: Tensor
-
 
 class ImagenetProposals(CropDetector):
     """R-CNN without training: the embedded ImageNet network names what selective search proposes.
@@ -72,6 +61,8 @@ class ImagenetProposals(CropDetector):
 
     task = "detection"
     protocols = ("coco",)
+    separate_parts = ("class",)
+    network: Any
 
     def __init__(self, **settings: Any) -> None:
         classifier: Any = load(EMBEDDED)
@@ -88,34 +79,82 @@ class ImagenetProposals(CropDetector):
         return torch.cat((whole, found[(found != whole).any(1)]))
 
     def found(self, image: Tensor, boxes: Tensor) -> Instances:
-        if not len(boxes):
-            return _nothing(image, len(self.classes))
-        size = self.settings["crop_size"]
         with torch.no_grad():
-            first = self._probabilities(Crops(image, size)(boxes))
-            self.check_finite(first)
-            highest, labels = first.max(1)
-            shares = _shares(boxes, image)
-            likely = batched_nms(boxes, highest * shares**0.15, labels, 0.8)[:_LIKELY]
-            looks = self._looks(image, boxes[likely])
-            labels = looks.inside.argmax(1)
-            near = _neighbours(boxes[likely], boxes)
-            scores, placed = self._judged(boxes[likely], labels, looks, near, boxes, first, shares[likely])
-            kept = self._kept(image, boxes[likely], labels, scores, placed, shares[likely])
-        if not len(kept):
-            return _nothing(image, len(self.classes))
-        rows, labels = likely[kept], labels[kept]
-        if torch.is_grad_enabled():
-            near = (near[0][kept], near[1][kept])
-            seen, back = near[0].unique(return_inverse=True)
-            looks = self._looks(image, boxes[rows])
-            first = self._probabilities(Crops(image, size)(boxes[seen]))
-            scores, placed = self._judged(boxes[rows], labels, looks, (back, near[1]), boxes[seen], first, shares[rows])
-            logits = looks.inside
-        else:
-            scores, placed, logits = scores[kept], placed[kept], looks.inside[kept]
-        order = scores.detach().argsort(descending=True, stable=True)
-        return Instances(placed[order], labels[order], scores[order], logits=logits[order])
+            judged = self.judged(image, boxes)
+            rows = self.chosen(image, judged).rows(judged)
+        return self.objects(image, judged, rows)
+
+    def traced(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]:
+        """As ``from_frame``, with the trace of each image."""
+        made = []
+        for view, boxes in self.views(batch, placements, None):
+            trace = ImagenetTrace(self, view, boxes)
+            made.append(Annotations(view.placement.photo, self.classes, instances=trace.objects(), trace=trace))
+        return made
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """'score' alone; that of half the photo's best remains, whatever it is."""
+        return {"score": self.settings["score_threshold"]}
+
+    def _choose(self, thresholds: Mapping[str, float]) -> None:
+        self.settings = {**self.settings, "score_threshold": thresholds.get("score", self.thresholds["score"])}
+
+    def from_trace(self, trace: Trace, *, parts: bool = True) -> Annotations:
+        """What it reports by a trace: see ``Detector``.
+
+        Where other boxes are taken than before, others must be looked at again with these painted over; what was seen
+        then is remembered in the trace.
+        """
+        assert isinstance(trace, ImagenetTrace)
+        chosen = trace.chosen_by(self)
+        return Annotations(chosen.size, self.classes, instances=chosen.objects(), trace=chosen)
+
+    @torch.no_grad()
+    def judged(self, image: Tensor, boxes: Tensor) -> Judged:
+        """The likely ones of the proposals (P, 4) of a normalised image (3, H, W), and how sure it is of each."""
+        first = self._probabilities(Crops(image, self.settings["crop_size"])(boxes))
+        self.check_finite(first)
+        highest, labels = first.max(1)
+        shares = _shares(boxes, image)
+        likely = batched_nms(boxes, highest * shares**0.15, labels, 0.8)[:_LIKELY]
+        looks = self._looks(image, boxes[likely])
+        labels = looks.inside.argmax(1)
+        evidence = Evidence(boxes[likely], shares[likely], looks, *_neighbours(boxes[likely], boxes), boxes, first)
+        return Judged(evidence, labels, evidence.scores(labels), evidence.placed(labels))
+
+    @torch.no_grad()
+    def chosen(self, image: Tensor, judged: Judged) -> Choice:
+        """Which of the likely boxes are taken, and what became of the others."""
+        highest = float(judged.scores.max()) if len(judged.scores) else 0.0
+        least = max(self.settings["score_threshold"], OF_BEST * highest)
+
+        def repainted(rows: list[int], over: list[int]) -> Tensor:
+            known = judged.repainted.setdefault(frozenset(over), {})
+            new = [row for row in rows if row not in known]
+            if new:
+                crops = Crops(_painted(image, judged.placed[over]), self.settings["crop_size"])
+                seen = self._probabilities(crops(judged.evidence.boxes[new]))
+                known.update(zip(new, seen.gather(1, judged.labels[new, None])[:, 0].tolist(), strict=True))
+            return judged.scores.new_tensor([known[row] for row in rows])
+
+        return explained_away(judged, least, self.settings["detections"], repainted)
+
+    def objects(self, image: Tensor, judged: Judged, rows: Tensor) -> Instances:
+        """Those of the likely boxes that are reported; with their graph, seen once more, where one is recorded."""
+        labels = judged.labels[rows]
+        if not torch.is_grad_enabled():
+            logits = judged.evidence.looks.inside[rows]
+            return Instances(judged.placed[rows], labels, judged.scores[rows], logits=logits)
+        seen = self.evident_again(image, judged.evidence, rows)
+        return Instances(seen.placed(labels), labels, seen.scores(labels), logits=seen.looks.inside)
+
+    def evident_again(self, image: Tensor, evidence: Evidence, rows: Tensor) -> Evidence:
+        """What is known of boxes, seen once more with its graph."""
+        own = evidence[rows]
+        seen, back = own.near.unique(return_inverse=True)
+        first = self._probabilities(Crops(image, self.settings["crop_size"])(own.others[seen]))
+        return replace(own, looks=self._looks(image, own.boxes), near=back, others=own.others[seen], first=first)
 
     def loss(
         self, images: Sequence[Photo] | Tensor, truths: Sequence[Annotations], seeds: Sequence[int] | None = None
@@ -137,65 +176,27 @@ class ImagenetProposals(CropDetector):
     def _probabilities(self, crops: Tensor) -> Tensor:
         return self._log_probabilities(crops).exp()
 
-    def _looks(self, image: Tensor, boxes: Tensor) -> _Looks:
-        size = round(self.settings["crop_size"] * _FINE)
-        tight = self._log_probabilities(Crops(image, size, CONTEXT)(boxes))
-        loose = self._log_probabilities(Crops(image, size, _LOOSE)(boxes))
-        visible = torch.ones(size, size, device=image.device)
-        border = round(size * _AROUND)
-        visible[border : size - border, border : size - border] = 0
-        outside = self._log_probabilities(Crops(image, size, _AROUND)(boxes) * visible)
-        return _Looks((tight + loose) / 2, outside)
+    def _looks(self, image: Tensor, boxes: Tensor) -> Looks:
+        tight, loose = (self._log_probabilities(self.close(image, context)(boxes)) for context in (CONTEXT, _LOOSE))
+        crops = self.close(image, _AROUND)
+        visible = torch.ones(crops.size, crops.size, device=image.device)
+        border = round(crops.size * _AROUND)
+        visible[border : crops.size - border, border : crops.size - border] = 0
+        return Looks(tight, loose, self._log_probabilities(crops(boxes) * visible))
 
-    def _judged(
-        self,
-        boxes: Tensor,
-        labels: Tensor,
-        looks: _Looks,
-        near: tuple[Tensor, Tensor],
-        others: Tensor,
-        first: Tensor,
-        shares: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Scores (N,) and placed boxes (N, 4), from the neighbours among ``others`` and their probabilities."""
-        rows, ious = near
-        probabilities = first[rows, labels[:, None]]
-        weights = probabilities * ious
-        # a tiny share of its own box keeps a box in place that nothing supports
-        own = 1e-6
-        summed = (weights[..., None] * others[rows]).sum(1) + own * boxes
-        placed = summed / (weights.sum(1) + own)[:, None]
-        support = weights.sum(1) / ious.sum(1).clamp(min=own)
-        inside = looks.inside.gather(1, labels[:, None])[:, 0].exp()
-        outside = looks.outside.gather(1, labels[:, None])[:, 0].exp()
-        scores = inside * (1 - outside) ** 2 * (support + 1e-12) ** (1 / 3) * shares**_SMALL_IS_DOUBTFUL
-        return scores, placed
+    def features(self, crops: Tensor) -> Tensor:
+        """The network's last maps (N, C, h, w) of crops."""
+        maps: Tensor = self.network.forward_features(crops.contiguous(memory_format=torch.channels_last))
+        return maps
 
-    def _kept(
-        self, image: Tensor, boxes: Tensor, labels: Tensor, scores: Tensor, placed: Tensor, shares: Tensor
-    ) -> Tensor:
-        """Which boxes are taken, one after another, each explaining away what the others owe to it."""
-        least = max(self.settings["score_threshold"], _OF_BEST * float(scores.max()))
-        H, W = image.shape[1:]
-        left, image = scores.clone(), image.clone()
-        taken: list[int] = []
-        while len(taken) < self.settings["detections"]:
-            rank = torch.where(left >= least, left * shares**_PREFER_LARGE, 0)
-            best = int(rank.argmax())
-            if rank[best] <= 0:
-                break
-            taken.append(best)
-            left[best] = 0
-            box = placed[best]
-            x1, y1, x2, y2 = (int(v) for v in box.round().tolist())
-            image[:, max(0, y1) : min(H, y2), max(0, x1) : min(W, x2)] = 0
-            covered = _covered(boxes, box)
-            left[(covered > 0.5) | ((covered > 0.2) & (labels == labels[best]))] = 0
-            again = ((covered > 0) & (left >= least)).nonzero().flatten()
-            if len(again):
-                seen = self._probabilities(Crops(image, self.settings["crop_size"])(boxes[again]))
-                left[again] = torch.minimum(left[again], seen.gather(1, labels[again, None])[:, 0])
-        return torch.tensor(taken, dtype=torch.int64, device=boxes.device)
+    def said_of(self, maps: Tensor) -> Tensor:
+        """The log-probabilities (N, K) that follow from these maps."""
+        logits: Tensor = self.network.forward_head(maps)
+        return logits.log_softmax(1)
+
+    def close(self, image: Tensor, context: float) -> Crops:
+        """What cuts the crops of the closer looks out of a normalised image."""
+        return Crops(image, round(self.settings["crop_size"] * _FINE), context)
 
 
 def rcnn_imagenet(
@@ -229,22 +230,15 @@ def _neighbours(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     return rows, torch.where(ious >= _NEAR, ious, 0)
 
 
-def _covered(boxes: Tensor, by: Tensor) -> Tensor:
-    """Which share of each box (N, 4) another one, (4,), covers."""
-    sides = (torch.minimum(boxes[:, 2:], by[2:]) - torch.maximum(boxes[:, :2], by[:2])).clamp(min=0)
-    return sides.prod(1) / (boxes[:, 2:] - boxes[:, :2]).prod(1).clamp(min=1e-6)
+def _painted(image: Tensor, boxes: Tensor) -> Tensor:
+    """A copy of an image (3, H, W) with boxes (N, 4) in the mean colour."""
+    H, W = image.shape[1:]
+    image = image.clone()
+    for x1, y1, x2, y2 in boxes.round().int().tolist():
+        image[:, max(0, y1) : min(H, y2), max(0, x1) : min(W, x2)] = 0
+    return image
 
 
 def _shares(boxes: Tensor, image: Tensor) -> Tensor:
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0)
     return (sides.prod(1) / (image.shape[1] * image.shape[2])).clamp(1e-6, 1)
-
-
-def _nothing(like: Tensor, classes: int) -> Instances:
-    none = like.new_zeros(0)
-    return Instances(
-        like.new_zeros(0, 4),
-        torch.zeros(0, dtype=torch.int64, device=like.device),
-        none,
-        logits=like.new_zeros(0, classes),
-    )

@@ -130,12 +130,13 @@ class RegionModel(Detector):
         self.choices = replace(self.choices, **chosen)
         self.settings = {**self.settings, **chosen}
 
-    def from_trace(self, trace: Trace) -> Annotations:
+    def from_trace(self, trace: Trace, *, parts: bool = True) -> Annotations:
         assert isinstance(trace, RegionTrace)
         placement, maps = trace.placement, [x[None] for x in trace.maps]
         found = self._selected(trace.regions.proposals, trace.regions.logits, trace.regions.boxes)
         said = self._said(found, placement)
-        self._add_parts(maps, [found], [said], [placement])
+        if parts:
+            self._add_parts(maps, [found], [said], [placement])
         kept = replace(trace, regions=found, selection=self.selection)
         return Annotations(placement.photo, self.classes, instances=said, trace=kept)
 

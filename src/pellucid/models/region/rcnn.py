@@ -131,7 +131,7 @@ class Rcnn(CropDetector):
         names = {"score": "score_threshold", "overlap": "nms"}
         self.settings = {**self.settings, **{names[name]: value for name, value in thresholds.items()}}
 
-    def from_trace(self, trace: Trace) -> Annotations:
+    def from_trace(self, trace: Trace, *, parts: bool = True) -> Annotations:
         assert isinstance(trace, CropTrace)
         chosen = trace.chosen_by(self)
         return Annotations(chosen.size, self.classes, instances=chosen.objects(), trace=chosen)

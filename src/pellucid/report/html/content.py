@@ -8,7 +8,7 @@ Box = tuple[float, float, float, float]
 Gallery = Literal["wrong", "missed", "right"]
 Size = Literal["small", "medium", "large"]
 Role = Literal["said", "truth", "kept", "near"]
-"""Of a box in a picture: what the model said; the object; the detection that suppressed it; another object nearby."""
+"""Of a box in a picture: what the model said; the object; the detection that suppressed it; what else is near."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Confusion:
-    """``counts``: a row each true class, then background; a column each predicted class, then background (missed)."""
+    """``counts``: a row each true class, then background; a column each predicted class, then background (missed).
+
+    ``names``: of the classes.
+    """
 
     names: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]

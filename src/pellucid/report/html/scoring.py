@@ -94,7 +94,7 @@ def confusion_of(score: DetectionScore) -> Confusion:
     """Which class is taken for which."""
     made = score.confusion()
     counts = tuple(tuple(row) for row in made.matrix.tolist())
-    return Confusion(made.names, counts, made.iou_threshold, made.score_threshold)
+    return Confusion(made.names[:-1], counts, made.iou_threshold, made.score_threshold)
 
 
 def waterfall_of(counted: Counted, iou: float) -> Waterfall:
@@ -109,7 +109,7 @@ def per_class_of(score: DetectionScore) -> Table:
     figures = [figure.name for figure in score.rules.figures if figure.frequency is None]
     known = {figure for row in score.per_class.values() for figure in row}
     shown = [name for name in figures if name in known][:3] + [n for n in ("AR@100", "AR100") if n in known][:1]
-    rows = []
+    rows: list[tuple[str | int | float, ...]] = []
     for name, row in score.per_class.items():
         if row["truths"] or row["detections"]:
             best = [row.get(f"best_{key}", math.nan) for key in ("precision", "recall", "score")]

@@ -9,6 +9,7 @@ from pellucid.report.scores.text import WIDTH, cut, interval, number, table, wra
 if TYPE_CHECKING:
     from pellucid.metrics.detection.errors import ErrorAnalysis
     from pellucid.metrics.detection.ties import Range
+    from pellucid.metrics.detection.waterfall import Waterfall
     from pellucid.metrics.differences import Differences
 
 _SAID = 34
@@ -72,6 +73,18 @@ def worst_lines(analysis: "ErrorAnalysis", names: Sequence[str], count: int = 10
         return []
     head = ["type", "image", "", "class", "score", "box", "belongs with, IoU"]
     return ["the worst errors", *(line[: WIDTH + 20] for line in table(head, rows, left=(0, 1, 3, 5, 6)))]
+
+
+def waterfall_lines(waterfall: "Waterfall") -> list[str]:
+    """Where a detector loses the objects that it does not find: a line a stage, what it lost and what is left."""
+    left = waterfall.remaining
+    rows = [[reason, f"−{lost:,}" if lost else "0", f"{left[reason]:,}"] for reason, lost in waterfall.lost.items()]
+    found = [["found", "", f"{waterfall.found:,}"]]
+    total = [["annotated objects", "", f"{waterfall.total:,}"]]
+    return [
+        f"recall waterfall: {number(waterfall.recall)} of all objects are found",
+        *table(["where objects are lost", "lost", "left"], total + rows + found),
+    ]
 
 
 def outcome_lines(outcomes: Sequence[Mapping[str, Any]], count: int = 10) -> list[str]:
