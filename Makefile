@@ -10,7 +10,7 @@ RUN := $(UV) run --locked
 .PHONY: help demo test lint bench clean
 
 help:
-	@echo "make demo   find what is in three sample photos, and explain it by every method; the pictures go to demo/"
+	@echo "make demo   find and explain what is in photos, train a Mask R-CNN, report on its errors; all goes to demo/"
 	@echo "make test   lint, types and all tests"
 	@echo "make lint   lint and types alone"
 	@echo "make bench  speed and memory against captum, pytorch-grad-cam, lucent, pycocotools, hotcoco and others"

@@ -95,13 +95,22 @@ def test_demo(pellucid: Run, monkeypatch: pytest.MonkeyPatch):
     settings = {"masks": 2, "samples": 1, "steps": 1, "window": 112, "stride": 112}
     monkeypatch.setattr(demo_command, "SETTINGS", settings)
     monkeypatch.setattr(demo_command, "PHOTOS", {"cat": "chelsea"})
+    monkeypatch.setattr(demo_command, "SCENES", "scenes:n=8,size=96,seed=1")
+    monkeypatch.setattr(demo_command, "OTHER_SCENES", "scenes:n=3,size=96,seed=2")
+    monkeypatch.setattr(demo_command, "EPOCHS", 1)
+    monkeypatch.setattr(demo_command, "CASES", 2)
     answer = pellucid("demo", "--out", "seen")
     assert answer.code == 0, answer.err
     assert "tabby" in answer.out
     assert len(check_whole(Path("seen/cat"))["maps"]) == 39
     assert "Egyptian cat" in answer.out  # found by rcnn-imagenet
     assert Path("seen/pictures/cat.png").is_file()
-    assert answer.out.splitlines()[-1].endswith("Open the panels in seen/, and what was found in seen/pictures/.")
+    assert "COCO, masks: AP " in answer.out
+    page = Path("seen/report.html").read_text("utf-8")
+    assert "ODAM" in page
+    assert "was not found: " in page
+    assert answer.out.splitlines()[-1] == "Next: pellucid serve seen/detector/best.safetensors"
+    demo_command.train_and_report(Path("seen"))  # a second demo goes on where the first one ended
 
 
 def test_the_program_itself(pellucid: Run):

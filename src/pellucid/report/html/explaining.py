@@ -16,8 +16,8 @@ from pellucid.report.html.pictures import Window
 from pellucid.structures import Annotations
 from pellucid.structures.trace import Trace
 
-_HIDDEN = (0.1, 0.25)
-"""Of a box's pixels so many are hidden, as shares, to see whether a map is right about what matters."""
+_HIDDEN = (0.25,)
+"""Such a share of a box's pixels is hidden, to see whether a map is right about what matters."""
 
 
 @dataclass(frozen=True)
