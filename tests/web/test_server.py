@@ -144,18 +144,6 @@ def test_numbers_mean_the_same_objects_everywhere(recipe: str, request: pytest.F
         assert np.shape(photo_said["objects"][0]["keypoints"]) == (3, 3)
 
 
-def test_outlines_are_those_of_the_masks(masks: TestClient) -> None:
-    from pellucid.structures import Masks
-    from pellucid.web.pictures import outlines
-
-    mask = np.zeros((1, 6, 8), dtype=bool)
-    mask[0, 1:4, 2:5] = True
-    (path,) = outlines(Masks.from_bool(mask))
-    corners = {tuple(map(float, part.split())) for part in path.strip("MZ").split("L")}
-    assert {(2, 1), (5, 1), (5, 4), (2, 4)} <= corners
-    assert outlines(Masks.from_bool(np.zeros((1, 6, 8), dtype=bool))) == [""]
-
-
 PARTS = ["score", "left", "top", "right", "bottom"]
 
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from pellucid.errors import PellucidError
 from pellucid.models import Detector, PhotoModel
+from pellucid.report.outlines import outline_path
 from pellucid.structures import Annotations, Instances
 from pellucid.web.limits import AnswerError
 from pellucid.web.photos import Kept
-from pellucid.web.pictures import outlines
 
 _REMEMBERED = 4
 """For how many thresholds the answers of a photo are kept."""
@@ -105,7 +105,7 @@ def keypoints_json(objects: Instances) -> dict[str, list[list[float]]]:
 def outlines_json(said: Annotations) -> dict[str, Any]:
     """The masks of a photo's objects as paths, and their keypoints."""
     objects = said.instances if said.instances is not None else Instances.empty()
-    paths = outlines(objects.masks) if objects.masks is not None else []
+    paths = [outline_path(mask) for mask in objects.masks] if objects.masks is not None else []
     return {"outlines": {str(k): path for k, path in enumerate(paths)}, "keypoints": keypoints_json(objects)}
 
 

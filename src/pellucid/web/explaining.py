@@ -11,22 +11,14 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.explain import (
-    METHODS,
-    Explanation,
-    Objective,
-    deletion,
-    detection,
-    energy_inside,
-    insertion,
-    pointing_game,
-)
+from pellucid.explain import METHODS, Explanation, Objective, detection, energy_inside, pointing_game
 from pellucid.explain.attribution import Method, explain_subject
 from pellucid.explain.attribution.fields import fields_of
 from pellucid.explain.attribution.separate import is_separate
-from pellucid.explain.faithfulness import Curve
+from pellucid.explain.curves import ChangedImages, Curve, by_chance, strongest_first
 from pellucid.explain.forward import objective_values
 from pellucid.explain.grids import last_conv
+from pellucid.explain.regions import box_region
 from pellucid.explain.subject import Subject
 from pellucid.models import Classifier, PhotoModel
 from pellucid.structures import Annotations
@@ -145,25 +137,22 @@ def _region(said: Annotations, what: Meant, size: tuple[int, int]) -> Tensor:
             return torch.from_numpy(pixels[np.ix_(rows, columns)])
     assert what.box is not None
     x1, y1, x2, y2 = what.box
-    y = (torch.arange(h) + 0.5)[:, None] * H / h
-    x = (torch.arange(w) + 0.5)[None] * W / w
-    return (y > y1) & (y < y2) & (x > x1) & (x < x2)
+    return box_region((x1 * w / W, y1 * h / H, x2 * w / W, y2 * h / H), size)
 
 
 def checked(model: PhotoModel, photo: Kept, one: Explained, go_on: Callable[..., None]) -> dict[str, Any]:
     """Deletion and insertion of an explanation, and the same of pixels in random order."""
     began = time.perf_counter()
-    chosen = chosen_model(model, one.thresholds)
     steps = _STEPS if isinstance(model, Classifier) else _STEPS_OF_DETECTORS
-    shape = one.explanation.frame_map.shape[-2:]
-    noise = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(one.explanation.frame_map.device)
-    chance = replace(one.explanation, frame_map=noise, signed=False)
+    said = reported(model, photo, one.thresholds, parts=True)
+    subject = photo.subject.seen_by(chosen_model(model, one.thresholds), [said])
+    changed = ChangedImages(subject, [one.objective])
     curves = []
-    for curve, explanation in ((deletion, one.explanation), (insertion, one.explanation), (deletion, chance)):
-        curves.append(curve(chosen, photo.pixels, one.objective, explanation, steps=steps))
-        go_on()
-    deleted, inserted, deleted_by_chance = curves
-    inserted_by_chance = insertion(chosen, photo.pixels, one.objective, chance, steps=steps)
+    for order in (strongest_first(one.explanation), by_chance(changed.frame, seed=0)):
+        for insert in (False, True):
+            curves.append(changed.curve(str(one.objective), order, steps, insert=insert))
+            go_on()
+    deleted, inserted, deleted_by_chance, inserted_by_chance = curves
     better = [deleted.area < deleted_by_chance.area, inserted.area > inserted_by_chance.area]
     return {
         "deletion": _curve_json(deleted),

@@ -1,4 +1,4 @@
-"""Pictures for the page: photos to be shown, heat that lies over them, outlines of masks."""
+"""Pictures for the page: photos to be shown, and heat that lies over them."""
 
 import base64
 import io
@@ -9,8 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from pellucid.report.colours import heat_rgba
-from pellucid.structures import Placement, Polygons
-from pellucid.structures.masks import Masks, as_pixels
+from pellucid.structures import Placement
 
 SHOWN_SIDE = 1600
 HEAT_SIDE = 640
@@ -51,16 +50,3 @@ def over_photo(grid: Tensor, placement: Placement) -> Tensor:
     strength = grid.float().clamp(min=0)
     top = float(strength.max())
     return own.to_photo(strength / top if top > 0 else strength).clamp(0, 1)
-
-
-def outlines(masks: Masks) -> list[str]:
-    """The outline of each mask as an SVG path in the photo's pixels; empty for a mask without pixels."""
-    made = []
-    for mask in masks:
-        parts = Polygons.from_mask(as_pixels(mask)).parts
-        made.append("".join(_path(np.asarray(part)) for part in parts))
-    return made
-
-
-def _path(points: NDArray[np.float64]) -> str:
-    return "M" + "L".join(f"{x:g} {y:g}" for x, y in points.tolist()) + "Z"

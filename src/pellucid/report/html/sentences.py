@@ -32,7 +32,7 @@ def sentence_of(one: Chosen, classes: Classes, size: tuple[int, int]) -> str:
     if near is not None:
         where = f"where nothing is annotated; the nearest object, {other}, overlaps by {near.iou:.2f}"
     else:
-        where = "where nothing is annotated, nor anything near"
+        where = "where nothing is annotated nearby"
     return f"{said} {where}{_cut_off(one.box, size)}."
 
 
