@@ -45,6 +45,7 @@ bench: $(UV)
 	$(RUN) python benchmarks/selective_search.py
 	$(RUN) python benchmarks/faster_rcnn.py
 	$(RUN) python benchmarks/objects.py
+	$(RUN) python benchmarks/serve.py
 
 .uv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pellucid needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }

@@ -112,10 +112,7 @@ def _places(model: PhotoModel, dataset: Dataset) -> list[int | None]:
     own, theirs = model.classes, dataset.classes
     places = agreeing(own, theirs)
     if all(place is None for place in places):
-        raise PellucidError(
-            f"{model.name}: knows {_some(own.names)}, and {dataset.title} is of {_some(theirs.names)}: no class is in "
-            "both; name the model's as the data's are called (--classes FILE)"
-        )
+        raise no_class_in_both(model, dataset)
     missing = [name for name, place in zip(own.names, places, strict=True) if place is None]
     if missing and model.task != "classification":
         complain(
@@ -127,6 +124,15 @@ def _places(model: PhotoModel, dataset: Dataset) -> list[int | None]:
     if unknown:
         complain(f"{model.name}: does not know {len(unknown)} of the data's {len(theirs)} classes ({_some(unknown)})")
     return places
+
+
+def no_class_in_both(model: PhotoModel, dataset: Dataset) -> PellucidError:
+    """What to say where a model and a data set have no class in common."""
+    own, theirs = _some(model.classes.names), _some(dataset.classes.names)
+    return PellucidError(
+        f"{model.name}: knows {own}, and {dataset.title} is of {theirs}: no class is in both; name the model's as the "
+        "data's are called (--classes FILE)"
+    )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from pellucid.cli.common import complain, load_any, paused, print_json, progress_bar
+from pellucid.cli.evaluate_model import no_class_in_both
 from pellucid.cli.explain import chosen_methods
 from pellucid.cli.scoring import finite, opened
 from pellucid.data import Dataset
@@ -36,24 +37,41 @@ def run(
     device: str,
     json_output: bool,
 ) -> None:
-    """Prints the table of a model's methods on images of a data set, drawn at random.
-
-    An image that cannot be read is told and left out; there is none to take its place.
-    """
+    """Prints the table of a model's methods; see ``tested``."""
     names, _ = chosen_methods(methods)  # what is wrong with it is said before a network is loaded
     network = load_any(model, checkpoint, classes, device)
     dataset = opened(data, split)
     if dataset.without_images:
         raise PellucidError(f"{dataset.title}: has annotations alone and no image, which the model needs")
-    places = agreeing(dataset.classes, network.classes)
-    if network.task != "classification" and all(place is None for place in places):
-        raise PellucidError(
-            f"{network.name}: knows {_some(network.classes.names)}, and {dataset.title} is of "
-            f"{_some(dataset.classes.names)}: no class is in both; name the model's as the data's are called "
-            "(--classes FILE)"
-        )
     if not methods:
         names = list(CLASS_METHODS if network.task == "classification" else OBJECT_METHODS)
+    table = tested(network, dataset, names, images=images, objects=objects, masks=masks, steps=steps, seed=seed)
+    if json_output:
+        print_json(finite({"model": network.name, "data": dataset.title, "seed": seed, **table.figures()}))
+        return
+    print(_heading(network, dataset, table))
+    print(faithfulness_text(table))
+    print("\n".join(faithfulness_lines(table)))
+
+
+def tested(
+    network: PhotoModel,
+    dataset: Dataset,
+    methods: Sequence[str],
+    *,
+    images: int,
+    objects: int,
+    masks: int,
+    steps: int,
+    seed: int,
+) -> FaithfulnessTable:
+    """The table of some methods on images of a data set, drawn at random.
+
+    An image that cannot be read is told and left out; there is none to take its place.
+    """
+    places = agreeing(dataset.classes, network.classes)
+    if network.task != "classification" and all(place is None for place in places):
+        raise no_class_in_both(network, dataset)
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
     chosen = sorted(order[:images].tolist())
     with progress_bar() as bar:
@@ -72,22 +90,16 @@ def run(
                     continue
                 yield read
 
-        table = faithfulness_table(
+        return faithfulness_table(
             network,
             samples(),
-            names,
+            methods,
             objects=objects,
             options={"rise": {"masks": masks}, "d_rise": {"masks": masks}},
             steps=steps,
             seed=seed,
             report=lambda text: bar.update(task, description=text),
         )
-    if json_output:
-        print_json(finite({"model": network.name, "data": dataset.title, "seed": seed, **table.figures()}))
-        return
-    print(_heading(network, dataset, table))
-    print(faithfulness_text(table))
-    print("\n".join(faithfulness_lines(table)))
 
 
 def _heading(model: PhotoModel, dataset: Dataset, table: FaithfulnessTable) -> str:
@@ -95,7 +107,3 @@ def _heading(model: PhotoModel, dataset: Dataset, table: FaithfulnessTable) -> s
     plural = "" if table.objectives == 1 else "es" if what == "class" else "s"
     images = f"{table.images} image" + ("" if table.images == 1 else "s")
     return f"{model.name} on {dataset.title}: {table.objectives} {what}{plural} in {images}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

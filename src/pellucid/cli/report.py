@@ -10,6 +10,7 @@ from pellucid.cli.scoring import fed, opened, predicted
 from pellucid.data import Dataset, Predictions
 from pellucid.errors import PellucidError
 from pellucid.explain.attribution import method_named
+from pellucid.explain.faithfulness_table import FaithfulnessTable
 from pellucid.metrics.detection.protocols import PROTOCOLS
 from pellucid.metrics.detection.score import DetectionScore
 from pellucid.metrics.detection.waterfall import WaterfallTally
@@ -17,6 +18,10 @@ from pellucid.models import PhotoModel
 from pellucid.report.html.build import IOU, Explaining, Judged, report_content
 from pellucid.report.html.page import write_html
 from pellucid.structures import Annotations
+
+_TRUSTED = ("grad_cam", "odam", "saliency", "guided_backprop")
+_TRUSTED_OBJECTS = 3
+"""The methods that --trust compares, besides the one that explains, and on how many objects of an image."""
 
 
 def run(
@@ -29,6 +34,7 @@ def run(
     cases: int,
     method: str,
     explain: bool,
+    trust: int,
     drop_unknown: bool,
     running: Running,
 ) -> None:
@@ -46,6 +52,8 @@ def run(
         dataset = opened(truth, split)
         said = predicted(predictions, dataset, drop_unknown=drop_unknown)
         judged, explaining = _judged(said.source, dataset, said, [protocol or "coco"]), None
+    if explaining is not None and trust:
+        explaining = replace(explaining, trust=_trust(explaining, judged.dataset, trust))
     with progress_bar() as bar:
         task = bar.add_task("", total=None)
 
@@ -55,6 +63,14 @@ def run(
         content = report_content(judged, cases=cases, explaining=explaining, say=say)
     write_html(content, out)
     print("\n".join(_lines(content.scores[0], out)))
+
+
+def _trust(explaining: Explaining, dataset: Dataset, images: int) -> FaithfulnessTable:
+    from pellucid.cli.faithfulness import tested
+
+    assert isinstance(explaining.model, PhotoModel)
+    names = list(dict.fromkeys((*_TRUSTED, explaining.method)))
+    return tested(explaining.model, dataset, names, images=images, objects=_TRUSTED_OBJECTS, masks=100, steps=8, seed=0)
 
 
 def _check(protocol: str) -> None:

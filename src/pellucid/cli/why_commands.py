@@ -53,6 +53,14 @@ def report(
     explain: Annotated[
         bool, typer.Option("--explain/--no-explain", help="Whether to say why each error was made.")
     ] = True,
+    trust: Annotated[
+        int,
+        typer.Option(
+            metavar="COUNT",
+            min=0,
+            help="Test methods of explanation on so many images as well, in a table; takes minutes. 0: leave it out.",
+        ),
+    ] = 0,
     drop_unknown: DropUnknown = False,
     class_names: Annotated[
         Path | None,
@@ -82,6 +90,7 @@ def report(
         cases=cases,
         method=method,
         explain=explain,
+        trust=trust,
         drop_unknown=drop_unknown,
         running=Running(None, device, class_names, None),
     )
@@ -108,7 +117,8 @@ def serve(
 ) -> None:
     """Shows in the browser what a model finds in photos, and why.
 
-    Drop a photo, move sliders, click an object, its edge, or where one was missed. The page is served to this machine alone, and nothing is written to disk. Ctrl-C ends.
+    Drop a photo, move sliders, click an object, its edge, or where one was missed. The page is served to this machine
+    alone, and nothing is written to disk. Ctrl-C ends.
     """
     from pellucid.cli.serve import run
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from pellucid.data import Dataset
+from pellucid.explain.faithfulness_table import FaithfulnessTable
 from pellucid.metrics.detection.bootstrap import bootstrap
 from pellucid.metrics.detection.score import DetectionScore
 from pellucid.metrics.detection.waterfall import Waterfall
@@ -17,6 +18,7 @@ from pellucid.report.html.content import Case, Content, Marked, Role
 from pellucid.report.html.explaining import Asked, Reason, explained, reasons_of
 from pellucid.report.html.pictures import Window
 from pellucid.report.html.sentences import sentence_of
+from pellucid.report.html.trust import trust_of
 from pellucid.report.outlines import outline_path
 from pellucid.structures import Annotations, Instances
 
@@ -36,13 +38,15 @@ class Explaining:
     """With what errors are explained.
 
     ``model``: what made the predictions. ``method``: by which method. ``own``: for each class of the data which of the
-    model's it is. ``waterfall``: what each stage lost, where the model keeps a trace.
+    model's it is. ``waterfall``: what each stage lost, where the model keeps a trace. ``trust``: how faithful methods
+    are on this model, where that was tested.
     """
 
     model: nn.Module
     method: str
     own: Sequence[int | None]
     waterfall: Waterfall | None
+    trust: FaithfulnessTable | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def report_content(
         confusion=scoring.confusion_of(main),
         per_class=scoring.per_class_of(main),
         breakdowns=breakdowns_of(truths, judged.said, main, IOU),
+        trust=trust_of(explaining.trust) if explaining is not None and explaining.trust is not None else None,
         cases=made,
         left_out=tuple(left_out),
     )
@@ -158,7 +163,7 @@ class _Gallery:
             score=one.score,
             size=one.size,
             image=self.judged.dataset.names[one.image],
-            sentence=sentence_of(one, self.classes, size),
+            sentence=sentence_of(one, self.classes, size, self.judged.scores[0].rules.geometry),
             picture=window.jpeg(photo),
             width=window.width,
             height=window.height,

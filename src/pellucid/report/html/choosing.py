@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from pellucid.metrics.detection.errors import ErrorAnalysis
@@ -75,6 +76,7 @@ def worst(
             near = Near(one.partner_label, _plain(objects.boxes[one.partner]), one.iou)
         elif one.iou > 0:
             near = _nearest(one.box, truths[image])
+            near = None if near is None else replace(near, iou=one.iou)  # of masks, where these were scored
         made.append(Chosen("wrong", one.kind, image, one.label, one.box, one.score, one.number, near))
     return made
 
@@ -115,10 +117,11 @@ def hits(truths: Sequence[Annotations], said: Sequence[Annotations], iou: float,
         over = pairwise_iou(detections.boxes, objects.boxes)
         for row in (row for row, found in found_objects(truth, one, iou).items() if found):
             label = int(objects.labels[row])
-            own = over[:, row] * (detections.labels == label)
-            number = int(own.argmax())
-            score = float(detections.scores[number]) if detections.scores is not None else 1.0
-            near = Near(label, _plain(objects.boxes[row]), float(own[number]))
+            there = (over[:, row] >= iou) & (detections.labels == label)
+            scores = torch.ones(len(detections)) if detections.scores is None else detections.scores
+            number = int(torch.where(there, scores, -1.0).argmax())
+            score = float(scores[number])
+            near = Near(label, _plain(objects.boxes[row]), float(over[number, row]))
             box = _plain(detections.boxes[number])
             groups.setdefault(label, []).append(Chosen("right", "Right", image, label, box, score, number, near))
     for group in groups.values():
