@@ -6,7 +6,7 @@ from typing import Any
 
 from pellucid.cli.common import check_folder, progress_bar
 from pellucid.cli.running import Running, is_model
-from pellucid.cli.scoring import fed, opened, predicted
+from pellucid.cli.scoring import fed, note_dropped, opened, predicted
 from pellucid.data import Dataset, Predictions
 from pellucid.errors import PellucidError
 from pellucid.explain.attribution import method_named
@@ -106,6 +106,7 @@ def _keeps_traces(model: PhotoModel) -> bool:
 def _judged(name: str, dataset: Dataset, said: Predictions, protocols: list[str]) -> Judged:
     scores: list[Any] = [fed(dataset, said, one, errors=True).score() for one in protocols]
     assert all(isinstance(score, DetectionScore) for score in scores)
+    note_dropped(scores[0].findings, said)
     return Judged(name, dataset, said, scores)
 
 

@@ -92,6 +92,7 @@ def report_content(
         left_out.append(f"Where missed objects were lost: {judged.name} keeps no trace of what it considered.")
     if intervals is None:
         left_out.append(f"How sure the figures are: {len(truths)} images are too few for intervals.")
+    left_out += [f"Of the data: {line}." for line in main.findings.lines()]
     return Content(
         title=judged.name,
         data=judged.dataset.title,
