@@ -1,8 +1,10 @@
 """What tests of several rooms share: a photo, the embedded classifier, random networks that still behave."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +28,20 @@ def real_data() -> Callable[[str], Path]:
         return path
 
     return found
+
+
+@pytest.fixture(scope="module")  # no longer: while it is there, no test of its thread can have an event loop of its own
+def browser() -> Iterator[Any]:
+    """A real Chromium, by Playwright; skips the test where there is none."""
+    driver = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium on this machine")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
+    with driver.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=quiet)
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

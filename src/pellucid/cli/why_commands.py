@@ -62,15 +62,7 @@ def report(
         ),
     ] = 0,
     drop_unknown: DropUnknown = False,
-    class_names: Annotated[
-        Path | None,
-        typer.Option(
-            "--classes",
-            metavar="FILE",
-            help="Names for a model's classes, one a line, where the data call them otherwise.",
-            show_default=False,
-        ),
-    ] = None,
+    class_names: ClassNames = None,
     device: Device = "auto",
 ) -> None:
     """Writes a page of a detector's scores, errors and their reasons.

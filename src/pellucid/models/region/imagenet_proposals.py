@@ -15,11 +15,11 @@ from pellucid.models.preprocessing import Preprocessing
 from pellucid.models.region.imagenet_judging import OF_BEST, Choice, Evidence, Judged, Looks, explained_away
 from pellucid.models.region.imagenet_trace import ImagenetTrace
 from pellucid.models.region.rcnn_crops import CONTEXT, Crops, batches
-from pellucid.models.region.rcnn_photos import CropDetector
+from pellucid.models.region.rcnn_photos import CropDetector, View
 from pellucid.ops.boxes import pairwise_iou
 from pellucid.ops.selective_search import selective_search
 from pellucid.ops.suppression import batched_nms
-from pellucid.structures import Annotations, Instances, Photo, Placement
+from pellucid.structures import Annotations, Instances, Photo
 from pellucid.structures.trace import Trace
 
 NAME = "rcnn-imagenet"
@@ -84,13 +84,8 @@ class ImagenetProposals(CropDetector):
             rows = self.chosen(image, judged).rows(judged)
         return self.objects(image, judged, rows)
 
-    def traced(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]:
-        """As ``from_frame``, with the trace of each image."""
-        made = []
-        for view, boxes in self.views(batch, placements, None):
-            trace = ImagenetTrace(self, view, boxes)
-            made.append(Annotations(view.placement.photo, self.classes, instances=trace.objects(), trace=trace))
-        return made
+    def traced_view(self, view: View, boxes: Tensor) -> ImagenetTrace:
+        return ImagenetTrace(self, view, boxes)
 
     @property
     def thresholds(self) -> dict[str, float]:

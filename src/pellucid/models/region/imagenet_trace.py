@@ -12,10 +12,10 @@ from torch import Tensor
 from pellucid.models.region.fates import NO_PROPOSAL, Near, plain_box
 from pellucid.models.region.imagenet_judging import COVERED, COVERED_OF_CLASS, Evidence, covered_by
 from pellucid.models.region.rcnn_crops import CONTEXT, regions_of
-from pellucid.models.region.rcnn_photos import View
+from pellucid.models.region.rcnn_photos import ObjectTrace, View
 from pellucid.ops.boxes import pairwise_iou
 from pellucid.structures import Instances, Placement
-from pellucid.structures.trace import FOUND, Fate, Part, Patch, Step, Trace
+from pellucid.structures.trace import FOUND, Fate, Part, Patch, Step
 
 if TYPE_CHECKING:
     from pellucid.models.region.imagenet_proposals import ImagenetProposals
@@ -32,7 +32,7 @@ _LAST_MAPS = "bn2"
 """The embedded network's last layer before pooling."""
 
 
-class ImagenetTrace(Trace):
+class ImagenetTrace(ObjectTrace):
     """See ``Trace``; candidates are the likely proposals, each of the class that its closer looks say.
 
     ``scores`` of other classes are what the same product gives for them, though no box is ever reported as one.
@@ -69,7 +69,6 @@ class ImagenetTrace(Trace):
         return made
 
     def objects(self) -> Instances:
-        """The detections, in the photo; with their graph where one is recorded."""
         found = self.model.objects(self._image, self._judged, self.rows)
         found.boxes = self.view.clipped_to_photo(found.boxes)
         return found

@@ -21,7 +21,7 @@ from pellucid.ops.coding import BoxCoder
 from pellucid.ops.matching import BELOW, match, spared
 from pellucid.ops.sampling import sample
 from pellucid.ops.suppression import batched_nms
-from pellucid.structures import Annotations, Classes, Instances, Photo, Placement, Sample
+from pellucid.structures import Annotations, Classes, Instances, Photo, Sample
 from pellucid.structures.trace import Trace
 
 _POSITIVE = 0.5
@@ -115,13 +115,8 @@ class Rcnn(CropDetector):
             judged = self.judged(crops, boxes[seen])
         return judged.instances(rows, labels)
 
-    def traced(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]:
-        """As ``from_frame``, with the trace of each image."""
-        made = []
-        for view, boxes in self.views(batch, placements, None):
-            trace = CropTrace(self, view, boxes)
-            made.append(Annotations(view.placement.photo, self.classes, instances=trace.objects(), trace=trace))
-        return made
+    def traced_view(self, view: View, boxes: Tensor) -> CropTrace:
+        return CropTrace(self, view, boxes)
 
     @property
     def thresholds(self) -> dict[str, float]:

@@ -13,9 +13,18 @@ from pellucid.models.base import Detector
 from pellucid.models.preprocessing import Preprocessing
 from pellucid.ops.selective_search import selective_search
 from pellucid.structures import Annotations, Classes, Instances, Photo, Placement
+from pellucid.structures.trace import Trace
 
 _NEVER_SMALLER = 2
 """Proposals less wide or tall than so many pixels are not looked at."""
+
+
+class ObjectTrace(Trace):
+    """A trace that makes its objects itself."""
+
+    @abstractmethod
+    def objects(self) -> Instances:
+        """The detections, in the photo; with their graph where one is recorded."""
 
 
 class CropDetector(Detector):
@@ -94,6 +103,18 @@ class CropDetector(Detector):
             view = View(frame, placement)
             boxes = self.proposed(view) if proposals is None else view.to_view(proposals[i].to(batch))
             yield view, boxes.to(view.image.device)
+
+    def traced(self, batch: Tensor, placements: Sequence[Placement] | None = None) -> list[Annotations]:
+        """As ``from_frame``, with the trace of each image."""
+        made = []
+        for view, boxes in self.views(batch, placements, None):
+            trace = self.traced_view(view, boxes)
+            made.append(Annotations(view.placement.photo, self.classes, instances=trace.objects(), trace=trace))
+        return made
+
+    @abstractmethod
+    def traced_view(self, view: "View", boxes: Tensor) -> "ObjectTrace":
+        """The trace of an image of which proposals (P, 4) are looked at."""
 
     @abstractmethod
     def found(self, image: Tensor, boxes: Tensor) -> Instances:

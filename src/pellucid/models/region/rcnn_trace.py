@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pellucid.models.region.fates import BY_HEADS, NO_PROPOSAL, JudgedTrace, Near, plain_box
 from pellucid.models.region.rcnn_crops import regions_of
-from pellucid.models.region.rcnn_photos import View
+from pellucid.models.region.rcnn_photos import ObjectTrace, View
 from pellucid.models.region.selection import class_log_odds
 from pellucid.structures import Instances, Placement
 from pellucid.structures.trace import Fate, Part, Patch, Step
@@ -50,7 +50,7 @@ class JudgedCrops:
         return Instances(self.boxes[rows, labels], labels, self.scores[rows, labels], logits=self.logits[rows])
 
 
-class CropTrace(JudgedTrace):
+class CropTrace(JudgedTrace, ObjectTrace):
     """See ``Trace``; candidates are the proposals ``places`` (P, 4), in the pixels of ``view``.
 
     All are looked at without a graph; those that became objects once more with it, and any other when it is asked for.
@@ -83,7 +83,6 @@ class CropTrace(JudgedTrace):
         return made
 
     def objects(self) -> Instances:
-        """The detections, in the photo; with their graph where one is recorded."""
         judged, rows = self._seen(self.rows)
         found = judged.instances(rows, self.labels)
         found.boxes = self.view.clipped_to_photo(found.boxes)
