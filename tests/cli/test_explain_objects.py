@@ -88,12 +88,12 @@ def test_parts_classes_and_missed_objects(pellucid: Run, files: dict[str, str]) 
 
 
 def test_a_localizers_class_and_box_are_explained(pellucid: Run, files: dict[str, str]) -> None:
-    for part, layer in (("score", "trunk"), ("top", "boxes.1")):
+    for part in ("score", "top"):
         answer = pellucid("explain", files["photo"], "--model", files["located"], "--part", part, "--json")
         assert answer.code == 0, answer.err
         (item,) = answer.items
         assert len(item["predictions"]) == 1
-        assert {one["layer"] for one in item["maps"] if one["method"] == "grad_cam"} == {layer}
+        assert {one["layer"] for one in item["maps"] if one["method"] == "grad_cam"} == {"trunk"}
 
 
 def test_a_model_that_keeps_no_trace_is_refused() -> None:

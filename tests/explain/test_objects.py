@@ -250,3 +250,23 @@ def test_the_layers_of_a_detector_are_searched_batch_by_batch() -> None:
             expected.append(float(seen(*model.prepare([one]), through=model.from_frame)[layer][0, 0].max()))
     assert [hit.value for hit in found.top(layer, 0)] == pytest.approx(sorted(expected, reverse=True), rel=1e-4)
     assert len({hit.value for hit in found.top_objective("detection 0")}) == 3
+
+
+@pytest.mark.parametrize("name", ["fpn", "mask", "keypoint"])
+def test_edges_masks_and_keypoints_are_looked_at_and_checked_where_they_were_read(name: str) -> None:
+    model = made(name)
+    score = explain.attribute(model, photo(), explain.detection(0))
+    asked = [explain.box_edge(0, "left"), explain.detection(0)]
+    edge, same = explain.attribute_all(model, photo(), asked)  # not separable together
+    assert edge.layer == same.layer == score.layer
+    assert float(edge.map.abs().max()) > 0
+    parts = {"fpn": explain.box_edge(1, "top"), "mask": explain.mask(1), "keypoint": explain.keypoint(1, 2)}
+    part = parts[name]
+    (map_,) = explain.attribute_all(model, photo(), [part])
+    assert str(map_.layer).startswith("neck.output.")
+    (checked,) = explain.check(model, photo(), [part], [map_], steps=3, stages=2)
+    assert checked.deletion.values[0] == pytest.approx(checked.insertion.values[-1], abs=1e-4)
+    if name != "keypoint":
+        assert all(0 <= value <= 1 for value in checked.deletion.values + checked.insertion.values)
+    if name == "fpn":
+        assert checked.deletion.values[0] == pytest.approx(1)  # an edge keeps its place where nothing is hidden

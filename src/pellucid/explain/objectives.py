@@ -49,13 +49,26 @@ class Pass:
 
 @dataclass(frozen=True)
 class Leaf:
-    """What alone an objective reads of a trace: a part of a candidate, or of a detection (``structures.trace.Trace``).
+    """What an objective reads of a trace: a part of a candidate, or of a detection (``structures.trace.Trace``).
 
-    ``row_of``: the candidate's row, for the part 'class'; for others the detection's number.
+    ``row_of``: the candidate's row, for the part 'class'; for others the detection's number. ``alone``: whether it
+    reads nothing else, so that the gradient at the candidate's own features is all there is. ``box``: where the part is
+    asked of a box (``Trace.said_at``); ``row_of`` then gives the candidate nearest to it.
     """
 
     part: Part
     row_of: Callable[[Trace], int]
+    alone: bool = True
+    box: tuple[float, ...] | None = None
+
+    def candidate(self, trace: Trace) -> int:
+        """The row of the candidate that it is about."""
+        row = self.row_of(trace)
+        return row if self.part == "class" or self.box is not None else int(trace.rows[row])
+
+    def layer(self, trace: Trace) -> str | None:
+        """The layer from which it is read; see ``Trace.layer``."""
+        return trace.layer(self.part, self.row_of(trace) if self.box is None else self.box)
 
 
 @dataclass(frozen=True)

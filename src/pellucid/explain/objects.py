@@ -82,10 +82,12 @@ def box_edge(k: int, edge: Edge) -> Objective:
         def kept(other: Annotations) -> Tensor:
             return (1 - (there(other) - place[side]).abs() / extent).clamp(min=0)
 
-        return _objective(f"{edge} edge of detection {k}", there, chance=kept)
+        leaf = Leaf("class", lambda trace: _nearest(trace, place, label), alone=False)
+        return _objective(f"{edge} edge of detection {k}", there, chance=kept, leaf=leaf)
 
+    leaf = Leaf("class", lambda trace: int(trace.rows[k]), alone=False)
     return _objective(
-        f"{edge} edge of detection {k}", lambda said: _objects(said, k).boxes[k, side], follow=follow, traced=False
+        f"{edge} edge of detection {k}", lambda said: _objects(said, k).boxes[k, side], follow=follow, leaf=leaf
     )
 
 
@@ -127,7 +129,11 @@ def mask(k: int, at: tuple[float, float] | None = None) -> Objective:
             logits = _trace(other).said_at("mask", _numbers(box), label)
             return point(logits, box) if at is not None else logits[inside]
 
-        return _objective(text, lambda other: there(other).mean(), chance=lambda other: there(other).sigmoid().mean())
+        place = _numbers(box)
+        leaf = Leaf("mask", lambda trace: _nearest(trace, place, label), alone=False, box=place)
+        return _objective(
+            text, lambda other: there(other).mean(), chance=lambda other: there(other).sigmoid().mean(), leaf=leaf
+        )
 
     text = f"mask of detection {k}" + ("" if at is None else f" at {at[0]:g}, {at[1]:g}")
     return _objective(text, read, chance=chance, follow=follow, leaf=Leaf("mask", lambda trace: k))
@@ -150,7 +156,8 @@ def keypoint(k: int, j: int) -> Objective:
     def follow(said: Annotations) -> Objective:
         objects = _objects(said, k)
         label, place = int(objects.labels[k]), _numbers(objects.boxes[k])
-        return _objective(text, lambda other: _trace(other).said_at("keypoints", place, label)[j])
+        leaf = Leaf("keypoints", lambda trace: _nearest(trace, place, label), alone=False, box=place)
+        return _objective(text, lambda other: _trace(other).said_at("keypoints", place, label)[j], leaf=leaf)
 
     text = f"keypoint {j} of detection {k}"
     return _objective(text, read, follow=follow, leaf=Leaf("keypoints", lambda trace: k))

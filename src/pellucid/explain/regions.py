@@ -56,8 +56,7 @@ def place_in_frame(subject: Subject, objective: Objective) -> Tensor | None:
     trace = subject.keep()[0].trace
     if trace is None:
         return None
-    number = objective.leaf.row_of(trace)
-    row = number if objective.leaf.part == "class" else int(trace.rows[number])
+    row = objective.leaf.candidate(trace)
     box = trace.boxes_of(int(trace.scores[row].argmax()))[row]
     placement = subject.placements[0]
     inside = placement.to_frame(box_region(box.tolist(), placement.photo).float()) >= 0.5

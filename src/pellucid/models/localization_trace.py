@@ -18,6 +18,7 @@ from pellucid.structures.trace import FOUND, Fate, Part, Patch, Step, Trace
 if TYPE_CHECKING:
     from pellucid.models.localization import LocalizerNetwork
 
+_TRUNK = "trunk"
 _ELSEWHERE = "box elsewhere"
 _OTHER_CLASS = "scored as another class"
 
@@ -77,10 +78,13 @@ class LocalizerTrace(Trace):
         finally:
             self._opened = None
 
+    def layer(self, part: Part, at: int | Sequence[float]) -> str | None:
+        return _TRUNK
+
     def patches(self, part: Part, rows: Sequence[int], features: Tensor, gradients: Tensor) -> list[Patch]:
         h, w = self.placement.frame
         at = Placement((h, w), (self.maps.shape[1], self.maps.shape[2]), (0.0, 0.0, float(w), float(h)))
-        return [Patch("trunk", map_, own, 0, 0, at) for map_, own in zip(features, gradients, strict=True)]
+        return [Patch(_TRUNK, map_, own, 0, 0, at) for map_, own in zip(features, gradients, strict=True)]
 
     def origin(self, number: int) -> list[Step]:
         label = int(self.labels[number])

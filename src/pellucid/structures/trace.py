@@ -99,6 +99,13 @@ class Trace(ABC):
     def log_odds(self, rows: Tensor, labels: Tensor) -> Tensor:
         """(T,): log(s / (1 − s)) of the scores s of candidates for classes, without rounding near 1."""
 
+    def layer(self, part: Part, at: int | Sequence[float]) -> str | None:
+        """The layer whose map of the whole frame a part was read from; None where there is no such map.
+
+        ``at``: the row of a candidate (part 'class') or a detection; or the box of which ``said_at`` is asked.
+        """
+        return None
+
     @abstractmethod
     def origin(self, number: int) -> list[Step]:
         """The way back of detection ``number``, from its class score to where it began."""

@@ -11,13 +11,11 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.explain import METHODS, Explanation, Objective, detection, energy_inside, pointing_game
-from pellucid.explain.attribution import Method, explain_subject
-from pellucid.explain.attribution.fields import fields_of
+from pellucid.explain import METHODS, Explanation, energy_inside, pointing_game
+from pellucid.explain.attribution import Method, default_layer, explain_subject
 from pellucid.explain.attribution.separate import is_separate
 from pellucid.explain.curves import ChangedImages, Curve, by_chance, strongest_first
 from pellucid.explain.forward import objective_values
-from pellucid.explain.grids import last_conv
 from pellucid.explain.regions import box_region
 from pellucid.explain.subject import Subject
 from pellucid.models import Classifier, PhotoModel
@@ -51,7 +49,7 @@ def explained(
     options = settings_of(model, subject, method)
     if "progress" in method.options:
         options["progress"] = go_on
-    layer = _layer(subject, what, asked.layer) if method.uses_layer else None
+    layer = asked.layer if method.uses_layer else None
     (made,) = explain_subject(subject, [what.objective], method=method.name, layer=layer, **options)
     go_on()
     value = float(objective_values(subject, subject.frame, [what.objective], probabilities=True)[0, 0])
@@ -70,27 +68,8 @@ def explained(
         "pointing": pointing,
         "box": what.box,
         "seconds": round(time.perf_counter() - began, 3),
-        "unit_layer": _unit_layer(model, subject, made, what, layer),
+        "unit_layer": _unit_layer(subject, made, what, layer),
     }
-
-
-def _layer(subject: Subject, what: Meant, asked: str | None) -> str | None:
-    """The layer to look at, None for the method's own default.
-
-    For an edge that would lie deep inside what proposes boxes; the map that the object was read from shows more.
-    """
-    if asked is not None or what.number is None or what.objective.leaf is not None:
-        return asked
-    return _read_from(subject, detection(what.number))
-
-
-def _read_from(subject: Subject, objective: Objective) -> str | None:
-    """The layer from which an object was read, where that is a map of the whole frame and not of a crop."""
-    if not is_separate(subject, [objective]):
-        return None
-    (field,) = fields_of(subject, [objective], None)
-    h, w = subject.frame.shape[-2:]
-    return field.layer if field.placement.box == (0.0, 0.0, float(w), float(h)) else None
 
 
 def step_json(step: Step) -> dict[str, Any]:
@@ -103,14 +82,12 @@ def step_json(step: Step) -> dict[str, Any]:
     }
 
 
-def _unit_layer(model: PhotoModel, subject: Subject, made: Explanation, what: Meant, asked: str | None) -> str | None:
+def _unit_layer(subject: Subject, made: Explanation, what: Meant, asked: str | None) -> str | None:
     """The layer whose channels the map was made of, or could be; None for a map that was made of crops."""
     if made.layer is not None and (asked is not None or not is_separate(subject, [what.objective])):
         return made.layer
     try:
-        if isinstance(model, Classifier):
-            return last_conv(subject)
-        return _read_from(subject, what.objective) if what.objective.leaf is not None else None
+        return default_layer(subject, what.objective)
     except PellucidError:
         return None
 

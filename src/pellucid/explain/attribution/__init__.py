@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from pellucid.errors import PellucidError, nearest
 from pellucid.explain.attribution import cam, gradients, perturbations
 from pellucid.explain.attribution.explanation import Explanation
-from pellucid.explain.attribution.fields import fields_of
+from pellucid.explain.attribution.fields import Field, fields_of
 from pellucid.explain.attribution.separate import is_separate
 from pellucid.explain.grids import last_conv
-from pellucid.explain.objectives import Asked, as_objective
+from pellucid.explain.objectives import Asked, Objective, as_objective
 from pellucid.explain.subject import Subject
 from pellucid.explain.watching import match_layers
 from pellucid.structures import Photo
@@ -136,9 +136,8 @@ def attribute(
     ``model``: what ``pellucid.load`` returns, or any module that maps (N, 3, H, W) to predictions. ``photo``: a path, a
     PIL image, an array, a tensor, or a batch (N, 3, H, W); a bare module is given it as it is. ``objective``: an
     Objective, a class (name or index), or a function of one image's predictions. ``method``: a key of ``METHODS``.
-    ``layer``: for CAM methods, a layer's name (by default 'last conv', or for detectors whose candidates are judged one
-    by one the map from which each was read). ``options``: the method's own (see its
-    function). The model is left bit-identical: modes, hooks, gradients, modules.
+    ``layer``: for CAM methods, a layer's name (by default 'last conv', or of an object the map from which it was read).
+    ``options``: the method's own (see its function). The model is left bit-identical: modes, hooks, gradients, modules.
 
     Raises PellucidError for an unknown method, layer, class or option, an unreadable photo, a method that is not
     defined for the network, and a network that gives NaN.
@@ -178,10 +177,7 @@ def explain_subject(
         return []
     layers: list[str | None] = [None] * len(asked)
     if chosen.uses_layer:
-        named = named_layer(subject.network, layer)
-        if named is None and not is_separate(subject, asked):
-            named = last_conv(subject)
-        fields = options["fields"] = fields_of(subject, asked, named)
+        fields = options["fields"] = _fields(subject, asked, named_layer(subject.network, layer))
         layers = [field.layer for field in fields]
     maps = chosen.function(subject, asked, **options)
     return [
@@ -196,3 +192,25 @@ def explain_subject(
         )
         for objective, frame_map, own in zip(asked, maps, layers, strict=True)
     ]
+
+
+def _fields(subject: Subject, objectives: Sequence[Objective], named: str | None) -> list[Field]:
+    """What CAM methods look at for each objective: at the layer named, or at each objective's own by default."""
+    if named is None and is_separate(subject, objectives):
+        return fields_of(subject, objectives, None)
+    layers = [named or default_layer(subject, objective) for objective in objectives]
+    found: dict[int, Field] = {}
+    for one in dict.fromkeys(layers):
+        mine = [i for i, own in enumerate(layers) if own == one]
+        found |= dict(zip(mine, fields_of(subject, [objectives[i] for i in mine], one), strict=True))
+    return [found[i] for i in range(len(objectives))]
+
+
+def default_layer(subject: Subject, objective: Objective) -> str:
+    """The layer that CAM methods look at where none is named: the map from which an object was read, or 'last conv'."""
+    if objective.leaf is not None and len(subject.frame) == 1:
+        trace = subject.keep()[0].trace
+        layer = objective.leaf.layer(trace) if trace is not None else None
+        if layer is not None:
+            return layer
+    return last_conv(subject)

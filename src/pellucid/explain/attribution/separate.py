@@ -18,7 +18,9 @@ from pellucid.structures.trace import Part, Patch, Trace
 def is_separate(subject: Subject, objectives: Sequence[Objective]) -> bool:
     """Whether each objective reads a single candidate of one photo, by a model that judges candidates by themselves."""
     parts: tuple[Part, ...] = getattr(subject.model, "separate_parts", ())
-    return len(subject.frame) == 1 and all(o.leaf is not None and o.leaf.part in parts for o in objectives)
+    return len(subject.frame) == 1 and all(
+        o.leaf is not None and o.leaf.alone and o.leaf.part in parts for o in objectives
+    )
 
 
 def separate_gradients(subject: Subject, objectives: Sequence[Objective]) -> list[Patch]:

@@ -106,7 +106,7 @@ class RegionTrace(JudgedTrace):
 
     def said_at(self, part: Part, box: Sequence[float], label: int) -> Tensor:
         network, maps = self.network, [x[None] for x in self.maps]
-        there = [self.regions.boxes.new_tensor([list(box)]) / self._scale]
+        there = [self._in_frame(box)]
         if part == "mask" and network.mask_head is not None:
             return network.mask_logits(maps, there).float()[0, label]
         if part == "keypoints" and network.keypoint_head is not None:
@@ -129,6 +129,14 @@ class RegionTrace(JudgedTrace):
             at = Placement(self.placement.frame, (map_.shape[1], map_.shape[2]), (0.0, 0.0, *whole))
             made.append(Patch(self._layer(spread.level), map_, spread.gradient, spread.top, spread.left, at))
         return made
+
+    def layer(self, part: Part, at: int | Sequence[float]) -> str | None:
+        boxes = self._boxes_read(part, [at]) if isinstance(at, int) else self._in_frame(at)
+        return self._layer(int(self.network.pooler.levels(boxes)[0]))
+
+    def _in_frame(self, box: Sequence[float]) -> Tensor:
+        """A box of the photo in the frame, (1, 4)."""
+        return self.regions.boxes.new_tensor([list(box)]) / self._scale
 
     def _layer(self, level: int) -> str:
         return f"neck.output.{level}" if self.network.neck is not None else "backbone"
