@@ -41,6 +41,7 @@ class Request:
     wanted: Wanted
     methods: list[str]
     all_methods: bool
+    """Whether nobody asked for a method in particular, so that one that is not defined for the network is left out."""
     layer: str | None
     checked: bool
     truth: str | None
@@ -102,7 +103,7 @@ def run(
         model=network,
         wanted=wanted,
         methods=names,
-        all_methods=everything,
+        all_methods=everything or not methods,
         layer=layer,
         checked=check,
         truth=truth,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import PellucidError
+from pellucid.explain.rectifiers import UndefinedMethodError
 from pellucid.explain.returns import Return, record_returns
 from pellucid.explain.subject import Subject
 
@@ -79,7 +80,7 @@ def last_conv(subject: Subject) -> str:
     For CNNs the last convolution that is run, with the normalisation, activation and shortcut that follow it before any
     pooling (Selvaraju et al. 2017, section 3); for transformers the normalised input of the last attention block, the
     last place where every patch still reaches the prediction. Found by one forward pass, once for a network and input
-    size. Raises PellucidError where there is none.
+    size. Raises UndefinedMethodError where there is none.
     """
     known = _found.setdefault(subject.network, {})
     # With the layers themselves, since a person may replace some (a new head) between two questions.
@@ -98,7 +99,7 @@ def _find_last_conv(subject: Subject) -> str:
     began = [before for module, before in recorded.entered if "attention" in type(module).__name__.lower()]
     step = _choose(steps, began)
     if step is None:
-        raise PellucidError(
+        raise UndefinedMethodError(
             "this network has no layer whose activation covers the image; name one with layer=, or take a method that "
             "needs none, such as saliency"
         )
