@@ -12,6 +12,7 @@ from PIL import Image
 
 from pellucid.data import open_dataset
 from pellucid.explain import Explanation
+from pellucid.explain.faithfulness_table import Estimate, FaithfulnessTable, MethodRow
 from pellucid.metrics import evaluate
 from pellucid.metrics.detection.waterfall import Lost
 from pellucid.report.html.breakdowns import breakdowns_of
@@ -20,6 +21,7 @@ from pellucid.report.html.choosing import Chosen, Near, hits, missed, not_found,
 from pellucid.report.html.pictures import Window
 from pellucid.report.html.scoring import curves_of, scores_of
 from pellucid.report.html.sentences import farthest_edge, sentence_of
+from pellucid.report.html.trust import trust_of
 from pellucid.structures import Annotations, Classes, Instances, Placement, Sample
 from pellucid.structures.trace import Fate
 
@@ -191,3 +193,15 @@ def test_content_of_a_data_set_without_a_model() -> None:
     assert content.waterfall is None
     assert any("checkpoint" in line for line in content.left_out)
     assert any("3 images are too few" in line for line in content.left_out)
+
+
+def test_the_table_of_methods() -> None:
+    half = Estimate(0.5, 0.4, 0.6)
+    figures = dict.fromkeys(("pointing", "inside", "deletion", "insertion", "better", "kept", "passes"), half)
+    rows = (MethodRow("odam", 3, **figures), MethodRow("guided_backprop", undefined="no rectifiers"))
+    made = trust_of(FaithfulnessTable(rows, 2, 0, 3, 0.6, 0.7, 0.1))
+    assert made.title == "Methods tested on 3 objects in 2 images"
+    assert [row[0] for row in made.rows] == ["by chance", "ODAM"]
+    assert made.rows[0][1:5] == (0.1, 0.1, 0.6, 0.7)
+    assert made.rows[1][1:] == (0.5,) * 7
+    assert all(len(row) == len(made.headings) for row in made.rows)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pellucid.cli.common import check_folder, progress_bar
+from pellucid.cli.common import check_folder, complain, progress_bar
 from pellucid.cli.running import Running, is_model
 from pellucid.cli.scoring import fed, note_dropped, opened, predicted
 from pellucid.data import Dataset, Predictions
@@ -65,12 +65,18 @@ def run(
     print("\n".join(_lines(content.scores[0], out)))
 
 
-def _trust(explaining: Explaining, dataset: Dataset, images: int) -> FaithfulnessTable:
+def _trust(explaining: Explaining, dataset: Dataset, images: int) -> FaithfulnessTable | None:
+    """None where there is nothing to test them on."""
     from pellucid.cli.faithfulness import tested
 
     assert isinstance(explaining.model, PhotoModel)
     names = list(dict.fromkeys((*_TRUSTED, explaining.method)))
-    return tested(explaining.model, dataset, names, images=images, objects=_TRUSTED_OBJECTS, masks=100, steps=8, seed=0)
+    asked = {"images": images, "objects": _TRUSTED_OBJECTS, "masks": 100, "steps": 8, "seed": 0}
+    try:
+        return tested(explaining.model, dataset, names, **asked)
+    except PellucidError as error:
+        complain(f"--trust: left out: {error}")
+        return None
 
 
 def _check(protocol: str) -> None:
