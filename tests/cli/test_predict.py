@@ -258,7 +258,7 @@ def test_ctrl_c_keeps_what_is_finished(root: Path, environment: dict[str, str], 
     running = subprocess.Popen(
         [
             *(sys.executable, "-m", "pellucid.cli.main", "predict", root / "faster.safetensors"),
-            *("scenes:n=500,size=64", "--out", "out", "--draw", *ALL),
+            *("scenes:n=100,size=64", "--out", "out", "--draw", *ALL),
         ],
         env=environment,
         cwd=tmp_path,

@@ -80,7 +80,8 @@ def test_maps_are_those_of_the_tight_look(model: Any, photo: Tensor, subject: Su
             assert alone.layer == many.layer == "bn2"
             scale = float(alone.frame_map.abs().max())
             assert scale > 0
-            torch.testing.assert_close(many.frame_map, alone.frame_map, rtol=0, atol=1e-5 * scale)
+            # three crops in a batch are convolved in another order of sums than one: float32 agrees to about 1e-5
+            torch.testing.assert_close(many.frame_map, alone.frame_map, rtol=0, atol=5e-5 * scale)
     # by hand: the maps of the crop, weighted by the gradient of the log-odds, which only the tight look carries
     row, evidence = trace.rows[:1], trace._judged.evidence
     crop = model.close(trace._image, CONTEXT)(evidence.boxes[row])

@@ -28,7 +28,7 @@ def models(
 def demo(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where all that it makes goes.")] = Path("demo"),
 ) -> None:
-    """Finds and explains what is in photos; trains a detector; reports.
+    """Shows the whole job on sample photos and scenes, in minutes.
 
     Three sample photos, what is in them and why, by every method; then a small Mask R-CNN learns from generated scenes,
     is scored, and its errors are explained on a page. It takes minutes, and needs no network.

@@ -65,7 +65,7 @@ def report(
     class_names: ClassNames = None,
     device: Device = "auto",
 ) -> None:
-    """Writes a page of a detector's scores, errors and their reasons.
+    """Writes a page of a detector's scores and errors, with why.
 
     Scores with intervals, curves, types of error and what they cost, where missed objects were lost, calibration,
     confusion, and galleries of errors with their explanations: one HTML file that needs no network.
