@@ -101,12 +101,8 @@ def _of_model(
     judged = _judged(ran.model.name, ran.dataset, ran.said, ran.protocols)
     if not explain:
         return judged, None
-    waterfall = tally.waterfall() if _keeps_traces(ran.model) else None
+    waterfall = tally.waterfall() if hasattr(ran.model, "traced") else None
     return judged, Explaining(ran.model, method, ran.own, waterfall)
-
-
-def _keeps_traces(model: PhotoModel) -> bool:
-    return hasattr(model, "traced")
 
 
 def _judged(name: str, dataset: Dataset, said: Predictions, protocols: list[str]) -> Judged:

@@ -30,15 +30,11 @@ def shown(pixels: Tensor) -> bytes:
 
 def heat_url(heat: Tensor) -> str:
     """Heat (H, W) in [0, 1] as the data URL of a PNG, transparent where it is cold."""
-    return "data:image/png;base64," + base64.b64encode(_png(heat_rgba(heat.cpu().numpy()))).decode()
+    return "data:image/png;base64," + base64.b64encode(png(heat_rgba(heat.cpu().numpy()))).decode()
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """Pixels (H, W, 3) as a PNG."""
-    return _png(pixels)
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """Pixels (H, W, 3), or (H, W, 4) with opacity, as a PNG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()

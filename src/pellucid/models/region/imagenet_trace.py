@@ -1,6 +1,5 @@
 """The trace of ``rcnn-imagenet``: the likely proposals, what looked at them, and which explained others away."""
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -60,13 +59,6 @@ class ImagenetTrace(ObjectTrace):
         self._choice = self.model.chosen(self._image, self._judged)
         self.rows = self._choice.rows(self._judged)
         self.labels = self._judged.labels[self.rows]
-
-    def chosen_by(self, model: "ImagenetProposals") -> "ImagenetTrace":
-        """The same, with what a model of the same network and other thresholds reports."""
-        made = copy.copy(self)
-        made.model = model
-        made._choose()
-        return made
 
     def objects(self) -> Instances:
         found = self.model.objects(self._image, self._judged, self.rows)

@@ -1,8 +1,9 @@
 """What detectors share that look at one crop after another: the photo as frame, and where its boxes come from."""
 
+import copy
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,20 @@ _NEVER_SMALLER = 2
 
 
 class ObjectTrace(Trace):
-    """A trace that makes its objects itself."""
+    """A trace that makes its objects itself, and can be chosen from anew by a ``model`` of the same network."""
+
+    model: Any
+
+    def chosen_by(self, model: Any) -> Self:
+        """The same, with what a model of the same network and other thresholds reports."""
+        made = copy.copy(self)
+        made.model = model
+        made._choose()
+        return made
+
+    @abstractmethod
+    def _choose(self) -> None:
+        """Sets ``rows`` and ``labels`` as the model's thresholds have it."""
 
     @abstractmethod
     def objects(self) -> Instances:

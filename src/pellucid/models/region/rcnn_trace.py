@@ -1,6 +1,5 @@
 """What R-CNN says of the crops of proposals, and the trace of its objects."""
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,13 +73,6 @@ class CropTrace(JudgedTrace, ObjectTrace):
     def _choose(self) -> None:
         rows, labels = self.survivors()
         self.rows, self.labels = rows[: self.limit], labels[: self.limit]
-
-    def chosen_by(self, model: "Rcnn") -> "CropTrace":
-        """The same, with what a model of the same network and other thresholds reports."""
-        made = copy.copy(self)
-        made.model = model
-        made._choose()
-        return made
 
     def objects(self) -> Instances:
         judged, rows = self._seen(self.rows)

@@ -15,7 +15,7 @@ from pellucid.report.html import scoring
 from pellucid.report.html.breakdowns import breakdowns_of
 from pellucid.report.html.choosing import Chosen, hits, missed, not_found, worst
 from pellucid.report.html.content import Case, Content, Marked, Role
-from pellucid.report.html.explaining import Asked, Reason, explained, reasons_of
+from pellucid.report.html.explaining import Reason, explained, reasons_of
 from pellucid.report.html.pictures import Window
 from pellucid.report.html.sentences import sentence_of
 from pellucid.report.html.trust import trust_of
@@ -149,8 +149,7 @@ class _Gallery:
     def _reasons(self, photo: Tensor, cases: Sequence[Chosen]) -> list[Reason]:
         if self.explaining is None:
             return [Reason()] * len(cases)
-        asked = Asked(self.explaining.method, self.explaining.own)
-        return reasons_of(self.explaining.model, photo, cases, asked)
+        return reasons_of(self.explaining.model, photo, cases, self.explaining.method, self.explaining.own)
 
     def _case(self, photo: Tensor, one: Chosen, reason: Reason) -> Case:
         size = (photo.shape[-2], photo.shape[-1])

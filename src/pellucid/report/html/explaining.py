@@ -21,14 +21,6 @@ _HIDDEN = (0.25,)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How cases are explained. ``own``: for each class of the data which of the model's it is, None without."""
-
-    method: str
-    own: Sequence[int | None]
-
-
-@dataclass(frozen=True)
 class Reason:
     """What an explanation adds to a case: its map, its test, the steps of its way back, and whose box suppressed it."""
 
@@ -38,16 +30,21 @@ class Reason:
     by: tuple[Box, int, float] | None = None
 
 
-def reasons_of(model: nn.Module, photo: Tensor, cases: Sequence[Chosen], asked: Asked) -> list[Reason]:
-    """Of each case of one photo why the model said, or did not say, what it is about; all by one forward pass."""
+def reasons_of(
+    model: nn.Module, photo: Tensor, cases: Sequence[Chosen], method: str, own: Sequence[int | None]
+) -> list[Reason]:
+    """Of each case of one photo why the model said, or did not say, what it is about; all by one forward pass.
+
+    ``own``: for each class of the data which of the model's it is, None without.
+    """
     subject = Subject(model, photo)
     said = subject.keep()[0]
     trace = said.trace
-    numbers = _own_numbers(said, asked.own)
-    objectives: list[Objective | None] = [_objective(one, numbers, asked.own) for one in cases]
+    numbers = _own_numbers(said, own)
+    objectives: list[Objective | None] = [_objective(one, numbers, own) for one in cases]
     there = [o for o in objectives if o is not None]
     unique = list({str(o): o for o in there}.values())
-    every = explain_subject(subject, unique, method=asked.method) if unique else []
+    every = explain_subject(subject, unique, method=method) if unique else []
     maps = {e.target: e for e in every}
     tests = {test.target: test for test in quick_test(subject, unique, every, shares=_HIDDEN)} if unique else {}
     made = []

@@ -11,11 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from pellucid.files import written_whole
 from pellucid.report.html import charts
 from pellucid.report.html.content import Case, Confusion, Content, Gallery, Marked, Role, Scores, Table, Value
+from pellucid.report.templating import asset, templates_of
 
 LARGE = 3
 """How many of the main figures stand large."""
@@ -99,8 +100,8 @@ def html_of(content: Content) -> str:
     galleries = _galleries(content, kinds)
     return environment.get_template("report.html").render(
         content=content,
-        css=_asset("report.css"),
-        script=_asset("report.js"),
+        css=asset(_environment(), "report.css"),
+        script=asset(_environment(), "report.js"),
         main=_figures(content.scores[0]) if content.scores else None,
         dearest=max((error.cost for error in content.errors if math.isfinite(error.cost)), default=0.0),
         floor=charts.floor_of(content.waterfall) if content.waterfall else 0,
@@ -116,23 +117,11 @@ def html_of(content: Content) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("pellucid.report.html", "templates"),
-        autoescape=lambda name: name is not None and name.endswith(".html"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_of("pellucid.report.html")
     filters: dict[str, Callable[..., Any]] = {"number": charts.number, "cell": _cell, "numeric": _numeric, "uri": _uri}
     environment.filters |= filters | {"percent_of": charts.percent_of}
     environment.globals["charts"] = charts
     return environment
-
-
-def _asset(name: str) -> str:
-    environment = _environment()
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
 
 
 def _uri(data: bytes, kind: str) -> str:

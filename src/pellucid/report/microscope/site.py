@@ -11,10 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from pellucid.files import written_whole
 from pellucid.report.microscope.records import Layer, Site, Unit, batches, units_file
+from pellucid.report.templating import asset, templates_of
 
 SHOWN_CLASSES = 4
 """How many of the classes that a unit pushes its tile names."""
@@ -58,7 +59,7 @@ def write_index(out: Path, site: Site, done: Mapping[str, Sequence[Unit]]) -> No
     """Writes the index page, what it needs, and the search index over the units of the layers in ``done``."""
     environment = _environment()
     for name in ASSETS:
-        _write(out / name, _asset(name))
+        _write(out / name, asset(_environment(), name))
     _write(out / "search-index.js", _search_index(site, done))
     rows = [
         {"layer": layer, "about": about(layer, site), "samples": _samples(site, layer, done.get(layer.name))}
@@ -83,21 +84,9 @@ def about(layer: Layer, site: Site) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("pellucid.report.microscope", "templates"),
-        autoescape=lambda name: name is not None and name.endswith(".html"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_of("pellucid.report.microscope")
     environment.filters["number"] = _number
     return environment
-
-
-def _asset(name: str) -> str:
-    environment = _environment()
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
 
 
 def _write(path: Path, text: str) -> None:
